@@ -1,0 +1,18 @@
+/* log.c - see log.h. */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void sdg_log(const struct sdg_log *log, int level, const char *format, ...)
+{
+    if (!log || !log->fn) return;
+    char text[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    for (unsigned char *c = (unsigned char *)text; *c; c++)
+        if (*c < 0x20 || *c == 0x7f) *c = '?';
+    log->fn(log->user, level, text);
+}

@@ -1,0 +1,10 @@
+/* guidance.h - classifier-free guidance (Ho & Salimans 2022). */
+#ifndef SDG_SAMPLING_GUIDANCE_H
+#define SDG_SAMPLING_GUIDANCE_H
+
+#include <stddef.h>
+
+/* eps = uncond + scale * (cond - uncond); eps may be either input. [count] */
+void sdg_guide(float *eps, const float *cond, const float *uncond, float scale, size_t count);
+
+#endif

@@ -1,0 +1,158 @@
+/* sdgen.h - the public interface of sdgen, a Stable Diffusion engine for the CPU.
+ *
+ *     sdgen_engine *engine = NULL;
+ *     sdgen_error error;
+ *     sdgen_load_params load = sdgen_load_defaults();
+ *     load.model_path = "v1-5-pruned-emaonly.safetensors";
+ *     if (sdgen_load(&engine, &load, &error) != SDGEN_OK) ...error.text...
+ *     sdgen_image_params image = sdgen_image_defaults();
+ *     image.prompt = "a cat";
+ *     sdgen_generate(engine, &image, on_image, user, &error);   calls on_image once per picture
+ *     sdgen_free(engine);
+ *
+ * Nothing here is global: two engines may live in one process. One engine runs one call at a time;
+ * different engines may run in different threads. The library never exits, never prints and never
+ * touches signals: what it has to say goes through the callbacks and the sdgen_error.
+ *
+ * Strings are UTF-8 and are only read during the call. Params structs must come from their
+ * _defaults() function, so that fields added later have a meaning for old callers. */
+#ifndef SDGEN_H
+#define SDGEN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SDGEN_VERSION "0.1.0"
+#if defined(__GNUC__)
+#define SDGEN_API __attribute__((visibility("default")))
+#define SDGEN_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define SDGEN_API
+#define SDGEN_MUST_CHECK
+#endif
+
+typedef enum sdgen_status {
+    SDGEN_OK = 0,
+    SDGEN_ERR_ARG,       /* a parameter is out of range, unknown, or not supported yet */
+    SDGEN_ERR_IO,        /* a file cannot be opened, read or written */
+    SDGEN_ERR_FORMAT,    /* a file is malformed, truncated or refused for safety */
+    SDGEN_ERR_MODEL,     /* a checkpoint lacks tensors, has wrong shapes, or is of no known family */
+    SDGEN_ERR_MEMORY,    /* memory cannot be had */
+    SDGEN_ERR_CANCELLED, /* the cancel flag was raised */
+    SDGEN_ERR_INTERNAL   /* a bug: please report it */
+} sdgen_status;
+
+/* One line of text that says what is wrong, where, and what to do about it. */
+typedef struct sdgen_error {
+    sdgen_status status;
+    char text[1024];
+} sdgen_error;
+
+enum { SDGEN_LOG_ERROR, SDGEN_LOG_WARN, SDGEN_LOG_INFO, SDGEN_LOG_VERBOSE };
+/* One message without a newline. Called on the thread that called into the library. */
+typedef void (*sdgen_log_fn)(void *user, int level, const char *message);
+
+typedef enum sdgen_stage {
+    SDGEN_STAGE_LOAD,   /* opening and binding the checkpoint */
+    SDGEN_STAGE_TEXT,   /* text encoder */
+    SDGEN_STAGE_SAMPLE, /* one event per sampler step */
+    SDGEN_STAGE_DECODE  /* VAE decoder */
+} sdgen_stage;
+
+/* done of total units of the stage are finished; `image` of `images` is the first one in the batch
+ * at work. share is the finished part of the whole sdgen_generate call by estimated cost, 0..1. */
+typedef struct sdgen_progress {
+    sdgen_stage stage;
+    int done, total;
+    int image, images, batch;
+    double share;
+} sdgen_progress;
+typedef void (*sdgen_progress_fn)(void *user, const sdgen_progress *progress);
+
+typedef struct sdgen_engine sdgen_engine;
+
+typedef struct sdgen_load_params {
+    const char *model_path; /* checkpoint: safetensors, ckpt, pt, pth, bin */
+    const char *vae_path;   /* other VAE, or NULL */
+    int threads;            /* 0: one per physical core this process may use */
+    const char *isa;        /* NULL or "auto", else "c", "avx2", ...: only lowers what the CPU has */
+    const char *precision;  /* NULL, "auto" or "f32" */
+    int use_ema;            /* take the EMA weights where the file holds both */
+    sdgen_log_fn log;       /* may be NULL */
+    sdgen_progress_fn progress; /* may be NULL; SDGEN_STAGE_LOAD events */
+    void *user;             /* handed to log and progress */
+    const volatile int *cancel; /* may be NULL; non-zero stops the load at the next event */
+} sdgen_load_params;
+
+typedef struct sdgen_image_params {
+    const char *prompt, *negative_prompt;
+    int width, height;           /* pixels; 0: the model's own size */
+    int steps;                   /* 0: default of 20 */
+    double cfg_scale;            /* guidance; 1 leaves the negative prompt out */
+    int64_t seed;                /* image i uses seed + i; negative: drawn at random */
+    int batch_count, batch_size; /* images in all; images that go through the UNet together */
+    const char *sampler;         /* "euler_a", "Euler a", ...; NULL: euler_a */
+    const char *scheduler;       /* "discrete", "karras", ...; NULL: the convention's own */
+    double eta;                  /* ancestral / DDIM noise; negative: the sampler's own default */
+    const char *rng;             /* "cpu", "cuda"; NULL: the convention's own */
+    const char *like;            /* "a1111" (NULL too), "diffusers": whose conventions to follow */
+    int clip_skip;               /* counted as `like` counts; 0: the model's default */
+    int literal_prompt;          /* brackets, weights and the like are plain text */
+    const char *trace_dir;       /* existing directory for NumPy files of the first batch, or NULL */
+    sdgen_progress_fn progress;  /* may be NULL */
+    void *user;                  /* handed to progress */
+    const volatile int *cancel;  /* may be NULL; non-zero drops the step in progress */
+} sdgen_image_params;
+
+/* A finished picture. Memory belongs to the library and lives during the callback. */
+typedef struct sdgen_image {
+    int width, height;      /* pixels */
+    const uint8_t *rgb;     /* [height][width][3] */
+    int index, count;       /* image index of count in this call */
+    int64_t seed;
+    const char *parameters; /* A1111's "parameters" text for this image */
+} sdgen_image;
+/* Return non-zero to stop: sdgen_generate then returns SDGEN_ERR_CANCELLED. */
+typedef int (*sdgen_image_fn)(void *user, const sdgen_image *image);
+
+SDGEN_API sdgen_load_params sdgen_load_defaults(void);
+SDGEN_API sdgen_image_params sdgen_image_defaults(void);
+
+/* Opens, checks and binds a checkpoint. On failure *engine is NULL and error says why. */
+SDGEN_API SDGEN_MUST_CHECK sdgen_status sdgen_load(sdgen_engine **engine,
+                                                   const sdgen_load_params *params,
+                                                   sdgen_error *error);
+
+/* Checks params against the loaded model without computing: what sdgen_generate would refuse. */
+SDGEN_API SDGEN_MUST_CHECK sdgen_status sdgen_check(sdgen_engine *engine,
+                                                    const sdgen_image_params *params,
+                                                    sdgen_error *error);
+
+/* Draws params->batch_count images and hands each to on_image as soon as it is finished. */
+SDGEN_API SDGEN_MUST_CHECK sdgen_status sdgen_generate(sdgen_engine *engine,
+                                                       const sdgen_image_params *params,
+                                                       sdgen_image_fn on_image, void *user,
+                                                       sdgen_error *error);
+
+/* Writes the image as PNG with its parameters text. The file appears under `path` only when it is
+ * complete (temporary file, fsync, rename). With overwrite == 0 an existing file is an error. */
+SDGEN_API SDGEN_MUST_CHECK sdgen_status sdgen_write_png(const sdgen_image *image, const char *path,
+                                                        int overwrite, sdgen_error *error);
+
+/* NULL is fine. */
+SDGEN_API void sdgen_free(sdgen_engine *engine);
+
+SDGEN_API const char *sdgen_version(void);
+SDGEN_API const char *sdgen_isa_name(const sdgen_engine *engine); /* the tier in use: "avx2", ... */
+/* The i-th known name, or NULL past the end: for help texts and menus. */
+SDGEN_API const char *sdgen_sampler_name(int i);
+SDGEN_API const char *sdgen_scheduler_name(int i);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
