@@ -37,11 +37,11 @@ extern "C" {
 
 typedef enum sdgen_status {
     SDGEN_OK = 0,
-    SDGEN_ERR_ARG,       /* a parameter is out of range, unknown, or not supported yet */
-    SDGEN_ERR_IO,        /* a file cannot be opened, read or written */
-    SDGEN_ERR_FORMAT,    /* a file is malformed, truncated or refused for safety */
-    SDGEN_ERR_MODEL,     /* a checkpoint lacks tensors, has wrong shapes, or is of no known family */
-    SDGEN_ERR_MEMORY,    /* memory cannot be had */
+    SDGEN_ERR_ARG,    /* a parameter is out of range, unknown, or not supported yet */
+    SDGEN_ERR_IO,     /* a file cannot be opened, read or written */
+    SDGEN_ERR_FORMAT, /* a file is malformed, truncated or refused for safety */
+    SDGEN_ERR_MODEL,  /* a checkpoint lacks tensors, has wrong shapes, or is of no known family */
+    SDGEN_ERR_MEMORY, /* memory cannot be had */
     SDGEN_ERR_CANCELLED, /* the cancel flag was raised */
     SDGEN_ERR_INTERNAL   /* a bug: please report it */
 } sdgen_status;
@@ -79,12 +79,12 @@ typedef struct sdgen_load_params {
     const char *model_path; /* checkpoint: safetensors, ckpt, pt, pth, bin */
     const char *vae_path;   /* other VAE, or NULL */
     int threads;            /* 0: one per physical core this process may use */
-    const char *isa;        /* NULL or "auto", else "c", "avx2", ...: only lowers what the CPU has */
-    const char *precision;  /* NULL, "auto" or "f32" */
-    int use_ema;            /* take the EMA weights where the file holds both */
-    sdgen_log_fn log;       /* may be NULL */
+    const char *isa;       /* NULL or "auto", else "c", "avx2", ...: only lowers what the CPU has */
+    const char *precision; /* NULL, "auto" or "f32" */
+    int use_ema;           /* take the EMA weights where the file holds both */
+    sdgen_log_fn log;      /* may be NULL */
     sdgen_progress_fn progress; /* may be NULL; SDGEN_STAGE_LOAD events */
-    void *user;             /* handed to log and progress */
+    void *user;                 /* handed to log and progress */
     const volatile int *cancel; /* may be NULL; non-zero stops the load at the next event */
 } sdgen_load_params;
 
@@ -102,17 +102,17 @@ typedef struct sdgen_image_params {
     const char *like;            /* "a1111" (NULL too), "diffusers": whose conventions to follow */
     int clip_skip;               /* counted as `like` counts; 0: the model's default */
     int literal_prompt;          /* brackets, weights and the like are plain text */
-    const char *trace_dir;       /* existing directory for NumPy files of the first batch, or NULL */
-    sdgen_progress_fn progress;  /* may be NULL */
-    void *user;                  /* handed to progress */
-    const volatile int *cancel;  /* may be NULL; non-zero drops the step in progress */
+    const char *trace_dir;      /* existing directory for NumPy files of the first batch, or NULL */
+    sdgen_progress_fn progress; /* may be NULL */
+    void *user;                 /* handed to progress */
+    const volatile int *cancel; /* may be NULL; non-zero drops the step in progress */
 } sdgen_image_params;
 
 /* A finished picture. Memory belongs to the library and lives during the callback. */
 typedef struct sdgen_image {
-    int width, height;      /* pixels */
-    const uint8_t *rgb;     /* [height][width][3] */
-    int index, count;       /* image index of count in this call */
+    int width, height;  /* pixels */
+    const uint8_t *rgb; /* [height][width][3] */
+    int index, count;   /* image index of count in this call */
     int64_t seed;
     const char *parameters; /* A1111's "parameters" text for this image */
 } sdgen_image;

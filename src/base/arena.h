@@ -30,8 +30,8 @@ SDGEN_MUST_CHECK sdgen_status sdg_arena_create(struct sdg_arena *a, size_t size,
 /* Accepts a zeroed, measuring or destroyed arena. */
 void sdg_arena_destroy(struct sdg_arena *a);
 
-/* count items of `item` bytes, 64-byte aligned, contents undefined. Never NULL while the plan holds;
- * NULL on overflow or where a real arena is exhausted. */
+/* count items of `item` bytes, 64-byte aligned, contents undefined. Never NULL while the plan
+ * holds; NULL on overflow or where a real arena is exhausted. */
 void *sdg_arena_alloc(struct sdg_arena *a, size_t count, size_t item);
 float *sdg_arena_floats(struct sdg_arena *a, size_t count);
 

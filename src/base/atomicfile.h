@@ -2,8 +2,8 @@
  *
  *     sdg_atomic_begin   makes a temporary file beside the target (same directory, O_EXCL)
  *     write to file.stream
- *     sdg_atomic_commit  flush, fsync, rename (or link when the target must not exist), fsync of the
- *                        directory; or sdg_atomic_abort, which removes the temporary file */
+ *     sdg_atomic_commit  flush, fsync, rename (or link when the target must not exist), fsync of
+ * the directory; or sdg_atomic_abort, which removes the temporary file */
 #ifndef SDG_BASE_ATOMICFILE_H
 #define SDG_BASE_ATOMICFILE_H
 

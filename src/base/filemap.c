@@ -22,8 +22,7 @@ sdgen_status sdg_filemap_open(struct sdg_filemap *map, const char *path, sdgen_e
     *map = (struct sdg_filemap) {.fd = -1};
     struct stat st;
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block us */
-    if (fd < 0)
-        return sdg_fail(err, SDGEN_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+    if (fd < 0) return sdg_fail(err, SDGEN_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
     if (fstat(fd, &st) != 0) {
         sdg_fail(err, SDGEN_ERR_IO, "%s: cannot look at it: %s", path, strerror(errno));
         goto fail;

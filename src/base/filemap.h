@@ -8,8 +8,8 @@
 struct sdg_filemap {
     const uint8_t *data; /* [size]; NULL for an empty file */
     size_t size;
-    int fd;              /* kept open: -1 when not */
-    int64_t mtime_ns;    /* with size and inode the identity of the content, for caches */
+    int fd;           /* kept open: -1 when not */
+    int64_t mtime_ns; /* with size and inode the identity of the content, for caches */
     uint64_t inode, device;
 };
 

@@ -1,4 +1,5 @@
-/* parallel.c - see parallel.h. The one file that names OpenMP and the floating-point environment. */
+/* parallel.c - see parallel.h. The one file that names OpenMP and the floating-point environment.
+ */
 #define _GNU_SOURCE
 #include "base/parallel.h"
 

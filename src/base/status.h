@@ -9,15 +9,15 @@
 
 #include "sdgen.h"
 
-/* Stores code and the formatted line in err (which may be NULL) and returns code. Control characters
- * in the result (file names and tensor names are hostile) are replaced by '?', newlines included;
- * over-long text is cut. */
+/* Stores code and the formatted line in err (which may be NULL) and returns code. Control
+ * characters in the result (file names and tensor names are hostile) are replaced by '?', newlines
+ * included; over-long text is cut. */
 sdgen_status sdg_fail(sdgen_error *err, sdgen_status code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-#define SDG_TRY(call)                                                                              \
-    do {                                                                                           \
-        if ((status = (call)) != SDGEN_OK) goto fail;                                              \
+#define SDG_TRY(call)                                 \
+    do {                                              \
+        if ((status = (call)) != SDGEN_OK) goto fail; \
     } while (0)
 
 #endif

@@ -9,11 +9,11 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[SDG_DTYPE_COUNT] = {
-    [SDG_F32] = {"F32", 4},         [SDG_F16] = {"F16", 2},         [SDG_BF16] = {"BF16", 2},
-    [SDG_F64] = {"F64", 8},         [SDG_F8_E4M3] = {"F8_E4M3", 1}, [SDG_F8_E5M2] = {"F8_E5M2", 1},
-    [SDG_I64] = {"I64", 8},         [SDG_I32] = {"I32", 4},         [SDG_I16] = {"I16", 2},
-    [SDG_I8] = {"I8", 1},           [SDG_U64] = {"U64", 8},         [SDG_U32] = {"U32", 4},
-    [SDG_U16] = {"U16", 2},         [SDG_U8] = {"U8", 1},           [SDG_BOOL] = {"BOOL", 1},
+    [SDG_F32] = {"F32", 4}, [SDG_F16] = {"F16", 2},         [SDG_BF16] = {"BF16", 2},
+    [SDG_F64] = {"F64", 8}, [SDG_F8_E4M3] = {"F8_E4M3", 1}, [SDG_F8_E5M2] = {"F8_E5M2", 1},
+    [SDG_I64] = {"I64", 8}, [SDG_I32] = {"I32", 4},         [SDG_I16] = {"I16", 2},
+    [SDG_I8] = {"I8", 1},   [SDG_U64] = {"U64", 8},         [SDG_U32] = {"U32", 4},
+    [SDG_U16] = {"U16", 2}, [SDG_U8] = {"U8", 1},           [SDG_BOOL] = {"BOOL", 1},
 };
 
 size_t sdg_dtype_size(enum sdg_dtype d)
@@ -40,15 +40,10 @@ size_t sdg_tensor_count(const struct sdg_tensor *t)
 
 bool sdg_shape_bytes(size_t *bytes, const int64_t *shape, int rank, size_t item)
 {
-    size_t total = item;
-    bool empty = false;
-    for (int i = 0; i < rank; i++) {
-        if (shape[i] < 0) return false;
-        if (shape[i] == 0) empty = true;
-        else if (__builtin_mul_overflow(total, (size_t)shape[i], &total)) return false;
-    }
-    *bytes = empty ? 0 : total;
-    return true;
+    size_t count = 1;
+    for (int i = 0; i < rank; i++)
+        if (shape[i] < 0 || __builtin_mul_overflow(count, (size_t)shape[i], &count)) return false;
+    return !__builtin_mul_overflow(count, item, bytes);
 }
 
 char *sdg_shape_text(char *text, size_t size, const int64_t *shape, int rank)
@@ -65,7 +60,8 @@ char *sdg_shape_text(char *text, size_t size, const int64_t *shape, int rank)
 }
 
 /* A small binary float with `mantissa` fraction bits and the given exponent bias, widened exactly.
- * infinities: whether the top exponent means Inf/NaN (false for E4M3, whose only NaN is all ones). */
+ * infinities: whether the top exponent means Inf/NaN (false for E4M3, whose only NaN is all ones).
+ */
 static float widen_small(unsigned bits, int exponent_bits, int mantissa_bits, bool infinities)
 {
     const unsigned sign = bits >> (exponent_bits + mantissa_bits) & 1;
@@ -97,29 +93,74 @@ static float widen_bf16(uint16_t bits)
 }
 
 /* Loads element i of the typed array p at any alignment. */
-#define LOAD(type, p, i, value)                                                                    \
-    type value;                                                                                    \
+#define LOAD(type, p, i, value) \
+    type value;                 \
     memcpy(&value, (const char *)(p) + (i) * sizeof(type), sizeof(type))
 
 static float widen_one(const struct sdg_tensor *x, size_t i)
 {
     const void *p = x->data;
     switch (x->dtype) {
-    case SDG_F32: { LOAD(float, p, i, v); return v; }
-    case SDG_F64: { LOAD(double, p, i, v); return (float)v; }
-    case SDG_F16: { LOAD(uint16_t, p, i, v); return widen_small(v, 5, 10, true); }
-    case SDG_BF16: { LOAD(uint16_t, p, i, v); return widen_bf16(v); }
-    case SDG_F8_E4M3: { LOAD(uint8_t, p, i, v); return widen_small(v, 4, 3, false); }
-    case SDG_F8_E5M2: { LOAD(uint8_t, p, i, v); return widen_small(v, 5, 2, true); }
-    case SDG_I64: { LOAD(int64_t, p, i, v); return (float)v; }
-    case SDG_I32: { LOAD(int32_t, p, i, v); return (float)v; }
-    case SDG_I16: { LOAD(int16_t, p, i, v); return (float)v; }
-    case SDG_I8: { LOAD(int8_t, p, i, v); return (float)v; }
-    case SDG_U64: { LOAD(uint64_t, p, i, v); return (float)v; }
-    case SDG_U32: { LOAD(uint32_t, p, i, v); return (float)v; }
-    case SDG_U16: { LOAD(uint16_t, p, i, v); return (float)v; }
-    case SDG_U8: { LOAD(uint8_t, p, i, v); return (float)v; }
-    case SDG_BOOL: { LOAD(uint8_t, p, i, v); return v ? 1.0f : 0.0f; }
+    case SDG_F32: {
+        LOAD(float, p, i, v);
+        return v;
+    }
+    case SDG_F64: {
+        LOAD(double, p, i, v);
+        return (float)v;
+    }
+    case SDG_F16: {
+        LOAD(uint16_t, p, i, v);
+        return widen_small(v, 5, 10, true);
+    }
+    case SDG_BF16: {
+        LOAD(uint16_t, p, i, v);
+        return widen_bf16(v);
+    }
+    case SDG_F8_E4M3: {
+        LOAD(uint8_t, p, i, v);
+        return widen_small(v, 4, 3, false);
+    }
+    case SDG_F8_E5M2: {
+        LOAD(uint8_t, p, i, v);
+        return widen_small(v, 5, 2, true);
+    }
+    case SDG_I64: {
+        LOAD(int64_t, p, i, v);
+        return (float)v;
+    }
+    case SDG_I32: {
+        LOAD(int32_t, p, i, v);
+        return (float)v;
+    }
+    case SDG_I16: {
+        LOAD(int16_t, p, i, v);
+        return (float)v;
+    }
+    case SDG_I8: {
+        LOAD(int8_t, p, i, v);
+        return (float)v;
+    }
+    case SDG_U64: {
+        LOAD(uint64_t, p, i, v);
+        return (float)v;
+    }
+    case SDG_U32: {
+        LOAD(uint32_t, p, i, v);
+        return (float)v;
+    }
+    case SDG_U16: {
+        LOAD(uint16_t, p, i, v);
+        return (float)v;
+    }
+    case SDG_U8: {
+        LOAD(uint8_t, p, i, v);
+        return (float)v;
+    }
+    case SDG_BOOL: {
+        LOAD(uint8_t, p, i, v);
+        return v ? 1.0f : 0.0f;
+    }
     case SDG_DTYPE_COUNT: break;
     }
     return 0.0f;

@@ -15,6 +15,8 @@ struct sdg_infotext {
     int clip_skip;                   /* written when > 1 */
     double eta;                      /* written when has_eta */
     int has_eta;
+    const char *eta_name;            /* "Eta" (NULL too) or "Eta DDIM" */
+    const char *emphasis;            /* "None" when brackets were read literally; NULL: left out */
     const char *rng;                 /* "NV" or "CPU" */
 };
 

@@ -1,15 +1,15 @@
 /* ops.h - threaded tensor operations: what the networks in models/ are written in.
  *
- * Layouts. Activations are f32 and channels-last: an image is [n][h][w][c], which is the same memory
- * as tokens [n][t = h*w][c]; so a 1x1 convolution is a linear layer and convolution meets attention
- * without a transpose. Weights stay as the file stores them ([out][in] and [out][in][kh][kw], any
- * dtype) and are widened to f32 panel by panel into scratch memory.
+ * Layouts. Activations are f32 and channels-last: an image is [n][h][w][c], which is the same
+ * memory as tokens [n][t = h*w][c]; so a 1x1 convolution is a linear layer and convolution meets
+ * attention without a transpose. Weights stay as the file stores them ([out][in] and
+ * [out][in][kh][kw], any dtype) and are widened to f32 panel by panel into scratch memory.
  *
- * Rules. Arguments go out, in, weights, sizes. Shapes were validated when weights were bound and the
- * plan was made: ops neither fail nor allocate. Scratch comes from ops->work between mark and release.
- * With ops->dry set an op only takes and returns its scratch, so that the arena learns its peak, and
- * touches no data. Once *ops->cancel is non-zero ops return early and their outputs are garbage.
- * Work is cut by the shape of one image: neither threads nor batch size change a bit.
+ * Rules. Arguments go out, in, weights, sizes. Shapes were validated when weights were bound and
+ * the plan was made: ops neither fail nor allocate. Scratch comes from ops->work between mark and
+ * release. With ops->dry set an op only takes and returns its scratch, so that the arena learns its
+ * peak, and touches no data. Once *ops->cancel is non-zero ops return early and their outputs are
+ * garbage. Work is cut by the shape of one image: neither threads nor batch size change a bit.
  *
  * Beside bench/ and tests/ this layer is the only caller of kernels/ and of OpenBLAS. */
 #ifndef SDG_OPS_H
@@ -26,22 +26,38 @@ struct sdg_ops {
     const struct sdg_kernels *k; /* the tier's kernels */
     struct sdg_arena *work;
     int threads;
-    bool blas;                   /* GEMM by OpenBLAS; never with the C tier */
+    bool blas; /* GEMM by OpenBLAS; never with the C tier */
     bool dry;
-    const volatile int *cancel;  /* may be NULL */
+    const volatile int *cancel; /* may be NULL */
+    double macs;                /* multiply-adds that a dry run counted: for progress and ETA */
 };
 
 bool sdg_ops_cancelled(const struct sdg_ops *o);
 
-struct sdg_linear { struct sdg_tensor weight, bias; }; /* [out,in] or [out,in,1,1]; [out], data may be NULL */
-struct sdg_conv { struct sdg_tensor weight, bias; };   /* [out,in,kh,kw]; [out] */
-struct sdg_norm { struct sdg_tensor weight, bias; };   /* [c] each */
-struct sdg_embedding { struct sdg_tensor weight; };    /* [rows,c] */
+/* A linear layer: weight [out,in] or [out,in,1,1]; bias [out], or data NULL. */
+struct sdg_linear {
+    struct sdg_tensor weight, bias;
+};
 
-/* y = x W^T + b, or y += x W^T + b with `add`. x [n][t][in] -> y [n][t][out]; in and out are those of
- * w->weight's shape. x and y must not overlap. One GEMM problem per image. */
-void sdg_op_linear(struct sdg_ops *o, float *y, const float *x, const struct sdg_linear *w, size_t n,
-                   size_t t, bool add);
+/* A convolution: weight [out,in,kh,kw]; bias [out]. */
+struct sdg_conv {
+    struct sdg_tensor weight, bias;
+};
+
+/* Gain and shift of a normalisation: [c] each. */
+struct sdg_norm {
+    struct sdg_tensor weight, bias;
+};
+
+/* A table of vectors: weight [rows,c]. */
+struct sdg_embedding {
+    struct sdg_tensor weight;
+};
+
+/* y = x W^T + b, or y += x W^T + b with `add`. x [n][t][in] -> y [n][t][out]; in and out are those
+ * of w->weight's shape. x and y must not overlap. One GEMM problem per image. */
+void sdg_op_linear(struct sdg_ops *o, float *y, const float *x, const struct sdg_linear *w,
+                   size_t n, size_t t, bool add);
 
 /* Normalisation folded into one multiply-add per channel, then perhaps SiLU: what a convolution
  * applies to its input while it gathers it. x' = act(scale[n][c] * x + shift[n][c]). */
@@ -50,23 +66,23 @@ struct sdg_prologue {
     bool silu;
 };
 
-/* GroupNorm (Wu & He 2018, eq. 1) as a prologue: statistics of x [n][hw][c] over (hw, c/groups), biased
- * variance, folded with gamma and beta into p->scale and p->shift, which are taken from o->work (so the
- * caller's mark must be set before this call). Sums in f64, cut by shape. */
+/* GroupNorm (Wu & He 2018, eq. 1) as a prologue: statistics of x [n][hw][c] over (hw, c/groups),
+ * biased variance, folded with gamma and beta into p->scale and p->shift, which are taken from
+ * o->work (so the caller's mark must be set before this call). Sums in f64, cut by shape. */
 void sdg_op_groupnorm(struct sdg_ops *o, struct sdg_prologue *p, const float *x,
                       const struct sdg_norm *w, size_t n, size_t hw, size_t c, size_t groups,
                       float eps, bool silu);
 
 /* y = act(scale*x + shift) written out; y may be x. x, y [n][hw][c]. */
-void sdg_op_apply(struct sdg_ops *o, float *y, const float *x, const struct sdg_prologue *p, size_t n,
-                  size_t hw, size_t c);
+void sdg_op_apply(struct sdg_ops *o, float *y, const float *x, const struct sdg_prologue *p,
+                  size_t n, size_t hw, size_t c);
 
 /* Geometry of a convolution whose kernel extent comes from its weight.
  * The input is x [n][h][w][c]. It is read as if enlarged by `up` (1, or 2 for nearest-neighbour
  * doubling) to the extent vh x vw, vh <= up*h and vw <= up*w: pixel (i,j) is x(i/up, j/up); outside
- * [0,vh) x [0,vw) everything is zero (after the prologue). Output pixel (i,j) is centred so that its
- * first tap lies at (i*stride - pad, j*stride - pad). Trailing padding needs no field: oh and ow say
- * how far the output goes. */
+ * [0,vh) x [0,vw) everything is zero (after the prologue). Output pixel (i,j) is centred so that
+ * its first tap lies at (i*stride - pad, j*stride - pad). Trailing padding needs no field: oh and
+ * ow say how far the output goes. */
 struct sdg_conv_geometry {
     size_t n, h, w, vh, vw, oh, ow;
     int up, stride, pad;
@@ -76,13 +92,14 @@ struct sdg_conv_geometry {
 struct sdg_conv_geometry sdg_conv_same(size_t n, size_t h, size_t w, int kernel);
 
 /* y = conv(prologue(x)) + bias [+ channel_bias[n][out]] [+ residual [n][oh][ow][out]].
- * pro, channel_bias and residual may be NULL; residual may be y; x and y must not overlap. Lowered to
- * GEMM over strips of im2col rows that are bounded in size (never a whole image). */
+ * pro, channel_bias and residual may be NULL; residual may be y; x and y must not overlap. Lowered
+ * to GEMM over strips of im2col rows that are bounded in size (never a whole image). */
 void sdg_op_conv(struct sdg_ops *o, float *y, const float *x, const struct sdg_prologue *pro,
                  const struct sdg_conv *w, const float *channel_bias, const float *residual,
                  const struct sdg_conv_geometry *g);
 
-/* LayerNorm (Ba et al. 2016) over the last dimension: x, y [rows][c]; y may be x. Biased variance. */
+/* LayerNorm (Ba et al. 2016) over the last dimension: x, y [rows][c]; y may be x. Biased variance.
+ */
 void sdg_op_layernorm(struct sdg_ops *o, float *y, const float *x, const struct sdg_norm *w,
                       size_t rows, size_t c, float eps);
 
@@ -106,8 +123,8 @@ void sdg_op_geglu(struct sdg_ops *o, float *y, const float *x, size_t rows, size
 void sdg_op_add(struct sdg_ops *o, float *y, const float *x, size_t count);
 
 /* y [rows][ca+cb] = a [rows][ca] beside b [rows][cb] (channel concatenation). */
-void sdg_op_concat(struct sdg_ops *o, float *y, const float *a, const float *b, size_t rows, size_t ca,
-                   size_t cb);
+void sdg_op_concat(struct sdg_ops *o, float *y, const float *a, const float *b, size_t rows,
+                   size_t ca, size_t cb);
 
 /* y [n][hw][c] <- x [n][c][hw], and back. */
 void sdg_op_to_channels_last(struct sdg_ops *o, float *y, const float *x, size_t n, size_t c,
@@ -116,7 +133,8 @@ void sdg_op_to_channels_first(struct sdg_ops *o, float *y, const float *x, size_
                               size_t hw);
 
 /* y[i] = table[ids[i]] + positions[i % t]; y [n*t][c]; ids were checked against the table. */
-void sdg_op_embed(struct sdg_ops *o, float *y, const int32_t *ids, const struct sdg_embedding *table,
-                  const struct sdg_embedding *positions, size_t n, size_t t);
+void sdg_op_embed(struct sdg_ops *o, float *y, const int32_t *ids,
+                  const struct sdg_embedding *table, const struct sdg_embedding *positions,
+                  size_t n, size_t t);
 
 #endif

@@ -1,0 +1,197 @@
+/* engine.c - the public functions of sdgen.h: lifetime of an engine, and the way into the pipeline.
+ */
+#include "pipeline/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "image/png.h"
+#include "pipeline/txt2img.h"
+
+sdgen_load_params sdgen_load_defaults(void)
+{
+    return (sdgen_load_params) {0};
+}
+
+sdgen_image_params sdgen_image_defaults(void)
+{
+    return (sdgen_image_params) {
+        .prompt = "",
+        .negative_prompt = "",
+        .cfg_scale = 7,
+        .seed = -1,
+        .batch_count = 1,
+        .batch_size = 1,
+        .eta = -1,
+    };
+}
+
+const char *sdgen_version(void)
+{
+    return SDGEN_VERSION;
+}
+
+const char *sdgen_sampler_name(int i)
+{
+    const struct sdg_sampler *s = sdg_sampler_at(i);
+    return s ? s->name : NULL;
+}
+
+const char *sdgen_scheduler_name(int i)
+{
+    return i < 0 || i >= SDG_SCHEDULER_COUNT ? NULL : sdg_scheduler_name((enum sdg_scheduler)i);
+}
+
+const char *sdgen_isa_name(const sdgen_engine *engine)
+{
+    return sdg_isa_label(engine->isa);
+}
+
+struct sdg_ops sdg_engine_ops(const struct sdgen_engine *e, struct sdg_arena *work,
+                              const volatile int *cancel)
+{
+    return (struct sdg_ops) {
+        .k = &e->kernels,
+        .work = work,
+        .threads = e->threads,
+        .blas = e->isa != SDG_ISA_C,
+        .cancel = cancel,
+    };
+}
+
+/* ---- loading
+ * -------------------------------------------------------------------------------------- */
+
+static sdgen_status choose_isa(enum sdg_isa *isa, const char *name, sdgen_error *err)
+{
+    const enum sdg_isa best = sdg_isa_detect();
+    *isa = best;
+    if (!name || strcmp(name, "auto") == 0) return SDGEN_OK;
+    for (int i = 0; i < SDG_ISA_COUNT; i++) {
+        if (strcmp(name, sdg_isa_label((enum sdg_isa)i)) != 0) continue;
+        if (i > (int)best)
+            return sdg_fail(err, SDGEN_ERR_ARG, "--isa %s: this machine has no more than %s", name,
+                            sdg_isa_label(best));
+        *isa = (enum sdg_isa)i;
+        return SDGEN_OK;
+    }
+    return sdg_fail(err, SDGEN_ERR_ARG,
+                    "--isa %s: no such tier; there are auto, c, avx2, avx512, avx512bf16 and amx",
+                    name);
+}
+
+static sdgen_status check_precision(const char *name, sdgen_error *err)
+{
+    if (!name || strcmp(name, "auto") == 0 || strcmp(name, "f32") == 0) return SDGEN_OK;
+    if (strcmp(name, "bf16") == 0 || strcmp(name, "int8") == 0)
+        return sdg_fail(err, SDGEN_ERR_ARG, "--precision %s is not built yet; there is f32", name);
+    return sdg_fail(err, SDGEN_ERR_ARG, "--precision %s: no such precision; there is f32", name);
+}
+
+/* The prompt's path through the program fixes what a text encoder must look like. */
+static sdgen_status check_text_encoder(const struct sdg_model *m, sdgen_error *err)
+{
+    const struct sdg_clip_config *c = &m->clip.config;
+    if (c->vocab != SDG_TOKEN_END + 1 || c->positions < SDG_CHUNK_LENGTH)
+        return sdg_fail(err, SDGEN_ERR_MODEL,
+                        "%s: text encoder for %d tokens at %d positions; CLIP's has %d and %d",
+                        m->file.path, c->vocab, c->positions, SDG_TOKEN_END + 1, SDG_CHUNK_LENGTH);
+    if (c->width != m->unet.config.context)
+        return sdg_fail(
+            err, SDGEN_ERR_MODEL,
+            "%s: text encoder is %d wide, the UNet attends to vectors of %d: they do not "
+            "belong together",
+            m->file.path, c->width, m->unet.config.context);
+    if (m->unet.config.in_channels != m->vae.config.z_channels ||
+        m->unet.config.out_channels != m->vae.config.z_channels)
+        return sdg_fail(
+            err, SDGEN_ERR_MODEL,
+            "%s: UNet with %d input and %d output channels, VAE with %d latent channels: "
+            "they do not belong together",
+            m->file.path, m->unet.config.in_channels, m->unet.config.out_channels,
+            m->vae.config.z_channels);
+    return SDGEN_OK;
+}
+
+static void report_load(const sdgen_load_params *params, int done, int total)
+{
+    const sdgen_progress p = {.stage = SDGEN_STAGE_LOAD, .done = done, .total = total};
+    if (params->progress) params->progress(params->user, &p);
+}
+
+sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, sdgen_error *error)
+{
+    sdgen_status status;
+    *engine = NULL;
+    if (!params->model_path)
+        return sdg_fail(error, SDGEN_ERR_ARG, "no checkpoint: name one with -m");
+    struct sdgen_engine *e = calloc(1, sizeof *e);
+    if (!e) return sdg_fail(error, SDGEN_ERR_MEMORY, "out of memory");
+    e->log = (struct sdg_log) {.fn = params->log, .user = params->user};
+    e->threads = params->threads > 0 ? params->threads : sdg_physical_cores();
+    SDG_TRY(choose_isa(&e->isa, params->isa, error));
+    SDG_TRY(check_precision(params->precision, error));
+    sdg_kernels_init(&e->kernels, e->isa);
+
+    report_load(params, 0, 2);
+    const struct sdg_model_options options = {
+        .path = params->model_path,
+        .vae_path = params->vae_path,
+        .ema = params->use_ema != 0,
+        .log = &e->log,
+    };
+    SDG_TRY(sdg_model_open(&e->model, &options, error));
+    SDG_TRY(check_text_encoder(&e->model, error));
+    e->model_hash = sdg_hashjob_start(params->model_path);
+    if (params->vae_path) e->vae_hash = sdg_hashjob_start(params->vae_path);
+    report_load(params, 1, 2);
+    SDG_TRY(sdg_tokenizer_create(&e->tokenizer, error));
+    report_load(params, 2, 2);
+    if (params->cancel && *params->cancel)
+        SDG_TRY(sdg_fail(error, SDGEN_ERR_CANCELLED, "cancelled"));
+    *engine = e;
+    return SDGEN_OK;
+fail:
+    sdgen_free(e);
+    return status;
+}
+
+void sdgen_free(sdgen_engine *engine)
+{
+    if (!engine) return;
+    sdg_hashjob_free(engine->model_hash);
+    sdg_hashjob_free(engine->vae_hash);
+    sdg_tokenizer_destroy(engine->tokenizer);
+    sdg_model_close(&engine->model);
+    free(engine);
+}
+
+/* ---- drawing
+ * -------------------------------------------------------------------------------------- */
+
+sdgen_status sdgen_check(sdgen_engine *engine, const sdgen_image_params *params, sdgen_error *error)
+{
+    struct sdg_plan plan;
+    const sdgen_status status = sdg_plan_make(&plan, engine, params, error);
+    if (status == SDGEN_OK) sdg_plan_free(&plan);
+    return status;
+}
+
+sdgen_status sdgen_generate(sdgen_engine *engine, const sdgen_image_params *params,
+                            sdgen_image_fn on_image, void *user, sdgen_error *error)
+{
+    struct sdg_plan plan;
+    sdgen_status status = sdg_plan_make(&plan, engine, params, error);
+    if (status != SDGEN_OK) return status;
+    sdg_plan_announce(&plan, engine);
+    status = sdg_txt2img(engine, &plan, on_image, user, error);
+    sdg_plan_free(&plan);
+    return status;
+}
+
+sdgen_status sdgen_write_png(const sdgen_image *image, const char *path, int overwrite,
+                             sdgen_error *error)
+{
+    return sdg_png_write(path, image->rgb, image->width, image->height, "parameters",
+                         image->parameters, overwrite, error);
+}

@@ -1,0 +1,26 @@
+/* engine.h - what hangs off an sdgen_engine. */
+#ifndef SDG_PIPELINE_ENGINE_H
+#define SDG_PIPELINE_ENGINE_H
+
+#include "base/log.h"
+#include "kernels/kernels.h"
+#include "text/tokenizer.h"
+#include "weights/hashcache.h"
+#include "weights/model.h"
+
+struct sdgen_engine {
+    struct sdg_model model;
+    struct sdg_tokenizer *tokenizer;
+    struct sdg_kernels kernels; /* the tier's table */
+    enum sdg_isa isa;
+    int threads;
+    struct sdg_log log;
+    struct sdg_hashjob *model_hash,
+        *vae_hash; /* SHA-256 of the files, computed beside other work */
+};
+
+/* An ops context for this engine over `work`. */
+struct sdg_ops sdg_engine_ops(const struct sdgen_engine *e, struct sdg_arena *work,
+                              const volatile int *cancel);
+
+#endif
