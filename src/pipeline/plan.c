@@ -108,6 +108,21 @@ static sdgen_status plan_rng(struct sdg_plan *p, sdgen_error *err)
     return SDGEN_OK;
 }
 
+/* The share of fresh noise per step, where the sampler has such a knob in the program followed. */
+static sdgen_status plan_eta(struct sdg_plan *p, sdgen_error *err)
+{
+    const double asked = p->params->eta;
+    p->eta = asked < 0 ? p->sampler->default_eta : asked;
+    if (!isfinite(p->eta) || p->eta > 1)
+        return sdg_fail(err, SDGEN_ERR_ARG, "--eta %g: must be between 0 and 1", p->eta);
+    const bool fixed = !p->sampler->takes_eta || (p->convention->like == SDG_LIKE_DIFFUSERS &&
+                                                  !p->sampler->variance_preserving);
+    if (fixed && p->eta != p->sampler->default_eta)
+        return sdg_fail(err, SDGEN_ERR_ARG, "--eta %g: %s in %s has no such knob; leave it out",
+                        p->eta, p->sampler->label, p->convention->name);
+    return SDGEN_OK;
+}
+
 static sdgen_status plan_sampling(struct sdg_plan *p, sdgen_error *err)
 {
     const sdgen_image_params *params = p->params;
@@ -118,9 +133,7 @@ static sdgen_status plan_sampling(struct sdg_plan *p, sdgen_error *err)
     p->steps = params->steps ? params->steps : DEFAULT_STEPS;
     SDG_TRY(sdg_schedule_make(&p->schedule, p->sampler, p->scheduler, p->convention->like, p->steps,
                               err));
-    p->eta = params->eta < 0 ? p->sampler->default_eta : params->eta;
-    if (!isfinite(p->eta) || p->eta > 1)
-        return sdg_fail(err, SDGEN_ERR_ARG, "--eta %g: must be between 0 and 1", p->eta);
+    SDG_TRY(plan_eta(p, err));
     SDG_TRY(plan_rng(p, err));
 fail:
     return status;
