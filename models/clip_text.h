@@ -4,7 +4,8 @@
  *   ids [n][t] --embed--> x [n][t][d] --layers x (LN, causal attention, +; LN, MLP, +)--> final LN
  *
  * SD1 uses the ViT-L/14 text tower: d 768, 12 layers, 12 heads of 64, MLP 3072 with quick-GELU.
- * Tensor names (below the prefix "cond_stage_model.transformer.text_model."): see clip_text.c's tables. */
+ * Tensor names, below the prefix "cond_stage_model.transformer.text_model.": the tables of
+ * clip_text.c. */
 #ifndef SDG_MODELS_CLIP_TEXT_H
 #define SDG_MODELS_CLIP_TEXT_H
 
@@ -31,11 +32,11 @@ struct sdg_clip {
     struct sdg_norm final_norm;
 };
 
-/* Sets the config and walks all weights past the binder; names are below the text model's prefix. */
+/* Sets the config and walks all weights past the binder, names below the text model's prefix. */
 void sdg_clip_bind(struct sdg_clip *m, const struct sdg_clip_config *config, struct sdg_binder *b);
 
-/* y [n][t][width] = final_norm(output of layer `layers - skip`); skip 0 is the last layer ("clip skip
- * 1" as A1111 counts). ids [n][t] with t <= positions and 0 <= id < vocab. */
+/* y [n][t][width] = final_norm(output of layer `layers - skip`); skip 0 is the last layer ("clip
+ * skip 1" as A1111 counts). ids [n][t] with t <= positions and 0 <= id < vocab. */
 void sdg_clip_forward(struct sdg_ops *o, float *y, const int32_t *ids, const struct sdg_clip *m,
                       size_t n, size_t t, int skip);
 

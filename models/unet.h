@@ -1,14 +1,16 @@
-/* unet.h - the denoising UNet with cross-attention (Ho et al. 2020, appendix B; Dhariwal & Nichol 2021;
- * Rombach et al. 2022, section 3.3), in the numbering of the single-file checkpoints.
+/* unet.h - the denoising UNet with cross-attention (Ho et al. 2020, appendix B; Dhariwal & Nichol
+ * 2021; Rombach et al. 2022, section 3.3), in the numbering of the single-file checkpoints.
  *
- *   input_blocks:   conv 3x3 | per level: `blocks` x (res [+ transformer]), then (not last) stride-2 conv
- *   middle_block:   res, transformer, res
- *   output_blocks:  per level from the deepest: blocks+1 x (concat skip, res [+ transformer]), then (not
- *                   the shallowest) nearest x2 + conv
- *   out:            GroupNorm, SiLU, conv 3x3
+ *   input_blocks    conv 3x3; then per level: `blocks` x (res [+ transformer]),
+ *                   then, but not in the last level, conv 3x3 with stride 2
+ *   middle_block    res, transformer, res
+ *   output_blocks   per level from the deepest: blocks+1 x (concat skip, res [+ transformer]),
+ *                   then, but not in the shallowest level, nearest x2 + conv 3x3
+ *   out             GroupNorm, SiLU, conv 3x3
  *
- * Everything is read from the checkpoint's names and shapes (src/weights/arch.h): widths, levels, blocks
- * per level, where transformers sit and how deep, context width, input channels. */
+ * Everything is read from the checkpoint's names and shapes (src/weights/arch.h): widths, levels,
+ * blocks per level, where transformers sit and how deep, context width, input channels. Tensor
+ * names, below the prefix "model.diffusion_model.": the tables of unet_bind.c. */
 #ifndef SDG_MODELS_UNET_H
 #define SDG_MODELS_UNET_H
 
@@ -17,21 +19,21 @@
 
 enum {
     SDG_UNET_MAX_LEVELS = 8,
-    SDG_UNET_MAX_PER_LEVEL = 5,  /* blocks per level, decoder side */
-    SDG_UNET_MAX_DEPTH = 16,     /* transformer blocks in one transformer */
+    SDG_UNET_MAX_PER_LEVEL = 5, /* blocks per level, decoder side */
+    SDG_UNET_MAX_DEPTH = 16,    /* transformer blocks in one transformer */
     SDG_UNET_MAX_BLOCKS = SDG_UNET_MAX_LEVELS * (SDG_UNET_MAX_PER_LEVEL + 1)
 };
 
 struct sdg_unet_config {
-    int in_channels, out_channels;              /* 4, 4 */
-    int model_channels;                         /* 320: width of input_blocks.0 */
-    int levels, blocks;                         /* 4, 2 (encoder side; the decoder has one more) */
-    int channels[SDG_UNET_MAX_LEVELS];          /* 320 640 1280 1280 */
-    int depth[SDG_UNET_MAX_LEVELS];             /* transformer depth per level, 0: none. 1 1 1 0 */
-    int middle_depth;                           /* 1 */
-    int context;                                /* 768 */
-    int time_width;                             /* 1280: width of the time embedding */
-    bool linear_projection;                     /* proj_in/out are linear (rank 2), not 1x1 conv */
+    int in_channels, out_channels;     /* 4, 4 */
+    int model_channels;                /* 320: width of input_blocks.0 */
+    int levels, blocks;                /* 4, 2 (encoder side; the decoder has one more) */
+    int channels[SDG_UNET_MAX_LEVELS]; /* 320 640 1280 1280 */
+    int depth[SDG_UNET_MAX_LEVELS];    /* transformer depth per level, 0: none. 1 1 1 0 */
+    int middle_depth;                  /* 1 */
+    int context;                       /* 768 */
+    int time_width;                    /* 1280: width of the time embedding */
+    bool linear_projection;            /* proj_in/out are linear (rank 2), not 1x1 conv */
     int heads[SDG_UNET_MAX_LEVELS], middle_heads; /* 8 8 8 8, by the head rule */
 };
 
@@ -42,7 +44,9 @@ struct sdg_unet_resblock {
     int c_in, c_out;
 };
 
-struct sdg_unet_attention { struct sdg_linear q, k, v, out; };
+struct sdg_unet_attention {
+    struct sdg_linear q, k, v, out;
+};
 
 struct sdg_unet_layer { /* BasicTransformerBlock */
     struct sdg_norm norm1, norm2, norm3;
@@ -66,18 +70,19 @@ struct sdg_unet_block { /* one entry of input_blocks or output_blocks */
 
 struct sdg_unet {
     struct sdg_unet_config config;
-    struct sdg_linear time1, time2;                      /* time_embed.0, .2 */
-    struct sdg_conv conv_in;                             /* input_blocks.0.0 */
-    int inputs, outputs;                                 /* entries used below; inputs[0] is conv_in */
-    struct sdg_unet_block *input, *output, *middle;      /* [inputs], [outputs], [1] from the arena */
-    struct sdg_unet_resblock middle_res2;                /* middle_block.2 */
+    struct sdg_linear time1, time2;                 /* time_embed.0, .2 */
+    struct sdg_conv conv_in;                        /* input_blocks.0.0 */
+    int inputs, outputs;                            /* entries used below; inputs[0] is conv_in */
+    struct sdg_unet_block *input, *output, *middle; /* [inputs], [outputs], [1] from the arena */
+    struct sdg_unet_resblock middle_res2;           /* middle_block.2 */
     struct sdg_norm norm_out;
     struct sdg_conv conv_out;
 };
 
-/* Lays out the blocks in `model` (an arena that outlives m; about 20 KB a block) and walks all weights
- * past the binder, names below "model.diffusion_model.". Errors: SDGEN_ERR_MEMORY. */
-SDGEN_MUST_CHECK sdgen_status sdg_unet_bind(struct sdg_unet *m, const struct sdg_unet_config *config,
+/* Lays out the blocks in `model` (an arena that outlives m; about 35 KB a block) and walks all
+ * weights past the binder, names below "model.diffusion_model.". Errors: SDGEN_ERR_MEMORY. */
+SDGEN_MUST_CHECK sdgen_status sdg_unet_bind(struct sdg_unet *m,
+                                            const struct sdg_unet_config *config,
                                             struct sdg_binder *b, struct sdg_arena *model,
                                             sdgen_error *err);
 
@@ -87,8 +92,8 @@ struct sdg_unet_context {
     size_t t;
 };
 
-/* How an odd-sized level comes back from its half: the target of nearest x2 is cropped to the skip's
- * size before the convolution (diffusers, ComfyUI) or after it (A1111). */
+/* How an odd-sized level comes back from its half: the target of nearest x2 is cropped to the
+ * skip's size before the convolution (diffusers, ComfyUI) or after it (A1111). */
 enum sdg_unet_upsampling { SDG_UPSAMPLE_CROP_BEFORE, SDG_UPSAMPLE_CROP_AFTER };
 
 /* y [n][out][h][w] = model output at timesteps t[n] (fractional allowed) for x [n][in][h][w].

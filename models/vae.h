@@ -2,12 +2,13 @@
  * The encoder takes an image [-1,1] to the mean and log-variance of a latent 8 times smaller, the
  * decoder takes a latent back. All normalisation is GroupNorm(32 groups, eps 1e-6).
  *
- * decoder:  z -1x1-> conv_in -> mid (res, attention, res) -> up[L-1] .. up[0] -> norm, SiLU, conv_out
- *           up[i]: blocks+1 resblocks, then (i > 0) nearest x2 + conv
- * encoder:  conv_in -> down[0] .. down[L-1] -> mid -> norm, SiLU, conv_out -1x1-> mean | logvar
- *           down[i]: blocks resblocks, then (i < L-1) pad (0,1,0,1) + conv stride 2
+ *   decoder   z -1x1-> conv_in -> middle -> up[L-1] .. up[0] -> norm, SiLU, conv_out
+ *             up[i]: blocks+1 resblocks, then (i > 0) nearest x2 + conv
+ *   encoder   conv_in -> down[0] .. down[L-1] -> middle -> norm, SiLU, conv_out -1x1-> moments
+ *             down[i]: blocks resblocks, then (i < L-1) pad (0,1,0,1) + conv with stride 2
+ *   middle    resblock, attention with one head, resblock
  *
- * Tensor names (below "first_stage_model."): see the tables in vae.c. */
+ * Tensor names, below the prefix "first_stage_model.": the tables of vae_bind.c. */
 #ifndef SDG_MODELS_VAE_H
 #define SDG_MODELS_VAE_H
 
@@ -46,7 +47,8 @@ struct sdg_vae_level {
 
 struct sdg_vae_half { /* an encoder or a decoder */
     struct sdg_conv conv_in, conv_out;
-    struct sdg_linear quant; /* quant_conv 2z->2z after the encoder, post_quant_conv z->z before the decoder */
+    struct sdg_linear quant; /* encoder: quant_conv 2z -> 2z at the end; decoder: post_quant_conv
+                                z -> z at the start */
     struct sdg_vae_middle middle;
     struct sdg_vae_level levels[SDG_VAE_MAX_LEVELS];
     struct sdg_norm norm_out;
@@ -61,10 +63,10 @@ void sdg_vae_bind(struct sdg_vae *m, const struct sdg_vae_config *config, struct
 
 int sdg_vae_factor(const struct sdg_vae_config *config); /* 2^(levels-1) */
 
-/* image [n][3][h*f][w*f], unclamped, about [-1,1] = decoder(z [n][z][h][w]); z already divided by the
- * latent scale. Any h, w >= 1. */
-void sdg_vae_decode(struct sdg_ops *o, float *image, const float *z, const struct sdg_vae *m, size_t n,
-                    size_t h, size_t w);
+/* image [n][3][h*f][w*f], unclamped, about [-1,1] = decoder(z [n][z][h][w]); z already divided by
+ * the latent scale. Any h, w >= 1. */
+void sdg_vae_decode(struct sdg_ops *o, float *image, const float *z, const struct sdg_vae *m,
+                    size_t n, size_t h, size_t w);
 
 /* moments [n][2z][h/f][w/f] = encoder(image [n][3][h][w]): mean, then log-variance (unclamped).
  * h and w are multiples of f. */

@@ -6,11 +6,12 @@
 #include "base/status.h"
 
 /* Encodes with stb_image_write and inserts a text chunk `keyword` = text before IDAT: tEXt when the
- * text is Latin-1 (converted from UTF-8), else an uncompressed iTXt, as Pillow does. text may be NULL.
- * The file appears only when complete (base/atomicfile.h). Errors: SDGEN_ERR_IO, SDGEN_ERR_MEMORY. */
-SDGEN_MUST_CHECK sdgen_status sdg_png_write(const char *path, const uint8_t *rgb, int width, int height,
-                                            const char *keyword, const char *text, int overwrite,
-                                            sdgen_error *err);
+ * text is Latin-1 (converted from UTF-8), else an uncompressed iTXt, as Pillow does. text may be
+ * NULL. The file appears only when complete (base/atomicfile.h). Errors: SDGEN_ERR_IO,
+ * SDGEN_ERR_MEMORY. */
+SDGEN_MUST_CHECK sdgen_status sdg_png_write(const char *path, const uint8_t *rgb, int width,
+                                            int height, const char *keyword, const char *text,
+                                            int overwrite, sdgen_error *err);
 
 /* Rounding of a decoded image to 8 bits, as each program does it.
  * x [3][h][w] about [-1,1] -> rgb [h][w][3]; v = clamp(x/2 + 0.5, 0, 1) in f32, then

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "image/png.h"
 #include "pipeline/txt2img.h"
 

@@ -29,8 +29,8 @@ SDGEN_MUST_CHECK sdgen_status sdg_chunks_pad(struct sdg_chunks *c, size_t count,
 
 /* What the prompt would mean under A1111's prompt language and sdgen does not do yet: brackets and
  * weights, escapes, BREAK, AND, prompt editing and alternation, extra networks <name:...>. Returns
- * SDGEN_ERR_ARG with one line that names the construct, its place, and how to have it read literally;
- * SDGEN_OK when the text means itself. */
+ * SDGEN_ERR_ARG with one line that names the construct, its place, and how to have it read
+ * literally; SDGEN_OK when the text means itself. */
 SDGEN_MUST_CHECK sdgen_status sdg_prompt_is_plain(const char *prompt, sdgen_error *err);
 
 #endif

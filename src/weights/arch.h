@@ -7,9 +7,9 @@
 #include "models/vae.h"
 #include "weights/weights.h"
 
-/* Each reads the config of the network whose names begin with `prefix`. Errors: SDGEN_ERR_MODEL with
- * the tensor that is missing or has an impossible shape (hostile values included: every extent is
- * checked against the MAX constants of the models and against sane widths). */
+/* Each reads the config of the network whose names begin with `prefix`. Errors: SDGEN_ERR_MODEL
+ * with the tensor that is missing or has an impossible shape (hostile values included: every extent
+ * is checked against the MAX constants of the models and against sane widths). */
 SDGEN_MUST_CHECK sdgen_status sdg_arch_unet(struct sdg_unet_config *c, const struct sdg_weights *w,
                                             const char *prefix, sdgen_error *err);
 SDGEN_MUST_CHECK sdgen_status sdg_arch_vae(struct sdg_vae_config *c, const struct sdg_weights *w,

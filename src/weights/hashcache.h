@@ -1,15 +1,14 @@
 /* hashcache.h - the SHA-256 of a file, computed once and remembered.
  *
- * Hashing a checkpoint of 4 GB takes a core ten seconds and more, and pictures need the hash only in
- * their parameters text. So it runs beside the other work (a job: one thread), and its result is kept
- * in $XDG_CACHE_HOME/sdgen or ~/.cache/sdgen under the identity of the file: path, size, modification
- * time, inode, device. A cache that cannot be read or written is as good as none: nothing fails. */
+ * Hashing a checkpoint of 4 GB takes a core ten seconds and more, and pictures need the hash only
+ * in their parameters text. So it runs beside the other work (a job: one thread), and its result is
+ * kept in $XDG_CACHE_HOME/sdgen or ~/.cache/sdgen under the identity of the file: path, size,
+ * modification time, inode, device. A cache that cannot be read or written is as good as none:
+ * nothing fails. */
 #ifndef SDG_WEIGHTS_HASHCACHE_H
 #define SDG_WEIGHTS_HASHCACHE_H
 
-#include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include "base/status.h"
 #include "weights/sha256.h"
 
@@ -20,24 +19,16 @@ enum { SDG_MODEL_HASH_DIGITS = 10 }; /* a model's short hash: the first digits o
 SDGEN_MUST_CHECK sdgen_status sdg_hash_file(char hex[SDG_SHA256_HEX], const char *path,
                                             const atomic_bool *stop, sdgen_error *err);
 
-/* A hash on its way. All zero: a job that was never started. Not to be moved while it runs. */
-struct sdg_hashjob {
-    pthread_t thread;
-    bool started, threaded;
-    atomic_bool stop;
-    char *path;
-    bool known; /* hex is valid; written by the thread, read after it is joined */
-    char hex[SDG_SHA256_HEX];
-};
+struct sdg_hashjob; /* one file being hashed on a thread of its own */
 
-/* Never fails: where no thread can be had, wait does the work. */
-void sdg_hashjob_start(struct sdg_hashjob *job, const char *path);
+/* Starts hashing (or finds the remembered value). NULL when no thread or memory can be had: wait
+ * and free accept that. */
+struct sdg_hashjob *sdg_hashjob_start(const char *path);
 
-/* Waits for the job to end. True with the hash in hex; false with hex == "" when the file could not
- * be read, or the job was never started or was cancelled. May be called again. */
-bool sdg_hashjob_wait(struct sdg_hashjob *job, char hex[SDG_SHA256_HEX]);
+/* Waits for the job to end: hex is the hash, or "" when there is none. May be called again. */
+void sdg_hashjob_wait(struct sdg_hashjob *job, char hex[SDG_SHA256_HEX]);
 
-/* Stops the job and gives back what it holds. Accepts a zeroed one. */
-void sdg_hashjob_cancel(struct sdg_hashjob *job);
+/* Stops the job, wherever it is, and frees it. */
+void sdg_hashjob_free(struct sdg_hashjob *job);
 
 #endif

@@ -1,0 +1,109 @@
+/* kernels.h - the table of compute kernels and their contracts.
+ *
+ * A kernel is a reentrant, single-threaded loop over plain arrays of f32. It does not allocate,
+ * fail or keep state; shapes are the caller's business (src/ops). kernels/ref holds the plain C
+ * version of each: the specification, the oracle of the tests (tests/check*.c) and the fallback of
+ * every machine. Faster versions must keep to the contract written above each pointer.
+ *
+ * Unless a contract says otherwise: any length including 0; any alignment of f32 (4 bytes); arrays
+ * of a call do not overlap; y may be x where both have the same shape; a NaN in gives NaN in every
+ * output that depends on it; nothing outside the arrays is read or written. u = 2^-24, the unit
+ * roundoff of f32. Errors are bounds against exact arithmetic on the given f32 inputs. */
+#ifndef SDG_KERNELS_H
+#define SDG_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "cpu.h"
+
+/* How pack_b lays out B: an id that travels with packed panels, so that a panel packed for one
+ * kernel cannot be fed to another unnoticed. */
+enum sdg_gemm_layout {
+    SDG_GEMM_K_MAJOR /* panel [k][nr]: the nr values of one k side by side; columns >= n are zero */
+};
+
+/* C[m][n] (+)= A[m][k] B[n][k]^T in f32, one panel of at most nr columns at a time. Rows of A are
+ * read in place. Tile sizes, packing and kernel belong together: they are one record, replaced as a
+ * whole by a tier. Per element |err| <= gamma_(k+1) sum|a||b|, gamma_j = j u / (1 - j u) (Higham,
+ * "Accuracy and Stability of Numerical Algorithms", 2nd ed., eq. 3.5): any order over k, f32
+ * accumulation. An element's bits depend on its own row, column and k alone, not on where tiles
+ * begin. */
+struct sdg_gemm_f32 {
+    enum sdg_gemm_layout layout;
+    size_t mr, nr; /* register tile */
+    size_t kc;     /* products summed in registers before they are added to C */
+    /* bp [k * nr] from B, whose element (j, p) is b[j * b_row + p * b_col]; n <= nr. So both
+     * [n][k] and [k][n] matrices can be packed. */
+    void (*pack_b)(float *bp, const float *b, size_t b_row, size_t b_col, size_t n, size_t k);
+    /* c [m][ldc], a [m][lda], bp from pack_b with the same n and k. accumulate: add to c, else
+     * overwrite it (with 0 where k is 0). */
+    void (*run)(float *c, size_t ldc, const float *a, size_t lda, const float *bp, size_t m,
+                size_t n, size_t k, bool accumulate);
+};
+
+struct sdg_kernels {
+    enum sdg_isa isa;
+
+    /* y[i] = (float)x[i], exact. x: [n] IEEE binary16 at any byte address. NaN stays NaN (payload
+     * and quiet bit unspecified). */
+    void (*widen_f16)(float *y, const void *x, size_t n);
+
+    /* y[i] = (float)x[i], exact. x: [n] bfloat16 (upper half of binary32) at any byte address. */
+    void (*widen_bf16)(float *y, const void *x, size_t n);
+
+    struct sdg_gemm_f32 gemm_f32;
+
+    /* y[r][:] = softmax(scale * x[r][:]); x, y [rows][ld], of which cols >= 1 columns are touched;
+     * scale > 0; y may be x. With d = scale * (max x[r] - x[r][i]) the error is at most
+     * (cols/8 + 24 + 2 d) u of the exact value, plus 2^-100: what lies more than 75 below the
+     * row's maximum may become 0, so that no denormal numbers arise. A row whose maximum is not
+     * finite becomes NaN. */
+    void (*softmax)(float *y, const float *x, size_t rows, size_t cols, size_t ld, float scale);
+
+    /* y[i] = x[i] / (1 + exp(-x[i])). |err| <= 8u |y| + 2^-119: the last term where x < -87, whose
+     * exact result (above -2^-119) may become 0. Infinite x: unspecified. y may be x. */
+    void (*silu)(float *y, const float *x, size_t n);
+
+    /* y[i] = x[i] Phi(x[i]), Phi the normal distribution: GELU with the exact erf (Hendrycks &
+     * Gimpel 2016, eq. 2). |err| <= (12 + 2 x^2) u |y| + 2^-119: relative also in the left tail.
+     * Infinite x: unspecified. y may be x. */
+    void (*gelu)(float *y, const float *x, size_t n);
+
+    /* y[i] = x[i] / (1 + exp(-1.702f x[i])), the activation of OpenAI's CLIP (clip/model.py,
+     * QuickGELU). |err| <= (12 + 4 |x|) u |y| + 2^-119. Infinite x: unspecified. y may be x. */
+    void (*quick_gelu)(float *y, const float *x, size_t n);
+
+    /* y[r][i] = x[r][i] * gelu(x[r][c + i]) (Shazeer 2020, GEGLU). x [rows][2c], y [rows][c]; gelu
+     * as above, one more rounding. */
+    void (*geglu)(float *y, const float *x, size_t rows, size_t c);
+
+    /* y[r][i] = (x[r][i] - mean_r) / sqrt(var_r + eps) * gamma[i] + beta[i] (Ba et al. 2016),
+     * biased variance. x, y [rows][c], c >= 1; y may be x. Sums in f64. |err| <= 8u (|gamma|
+     * (|x| + |mean|) / sqrt(var + eps) + |y|) where |mean| < 2^10 sqrt(var + eps). */
+    void (*layernorm)(float *y, const float *x, const float *gamma, const float *beta, size_t rows,
+                      size_t c, float eps);
+
+    /* sum[i] += sum_r x[r][i], square[i] += sum_r x[r][i]^2, in f64, r in ascending order: the same
+     * bits from every version. x [rows][c]; sum, square [c]. */
+    void (*channel_sums)(double *sum, double *square, const float *x, size_t rows, size_t c);
+
+    /* y[r][i] = scale[i] * x[r][i] + shift[i], fused or not: |err| <= 2u (|scale x| + |y|).
+     * x, y [rows][c]; y may be x. */
+    void (*affine)(float *y, const float *x, const float *scale, const float *shift, size_t rows,
+                   size_t c);
+
+    /* y = silu(affine(x)): errors of both. y may be x. */
+    void (*affine_silu)(float *y, const float *x, const float *scale, const float *shift,
+                        size_t rows, size_t c);
+
+    /* y[i] += x[i], correctly rounded. */
+    void (*add)(float *y, const float *x, size_t n);
+};
+
+/* Fills the table for a tier: everything from plain C, then tier by tier what each does better, up
+ * to `isa`. Pure: no global state, no look at the machine, so that tables of several tiers can be
+ * held side by side; calling a tier that the machine lacks is the caller's error. On processors
+ * other than x86-64 every tier is plain C. */
+void sdg_kernels_init(struct sdg_kernels *k, enum sdg_isa isa);
+
+#endif

@@ -1,0 +1,109 @@
+/* clip_text.c - see clip_text.h. Weights bind by the two tables below; the forward pass is a plain
+ * pre-norm transformer (Radford et al. 2019, section 2.3) with a causal mask, because CLIP trained
+ * its text tower as a language model could be trained. Prompts longer than the position table are
+ * cut into chunks by the caller. */
+#include "models/clip_text.h"
+
+#include <stdio.h>
+
+/* LayerNorm's epsilon in every CLIP configuration. */
+#define CLIP_EPS 1e-5f
+
+/* ---- weights --------------------------------------------------------------------------------- */
+
+enum { WIDTH, MLP, VOCAB, POSITIONS };
+
+#define AT(member) offsetof(struct sdg_clip_layer, member)
+static const struct sdg_bind_row layer_rows[] = {
+    {"layer_norm1.weight", AT(norm1.weight), 1, {WIDTH}, 0},
+    {"layer_norm1.bias", AT(norm1.bias), 1, {WIDTH}, 0},
+    {"self_attn.q_proj.weight", AT(q.weight), 2, {WIDTH, WIDTH}, 0},
+    {"self_attn.q_proj.bias", AT(q.bias), 1, {WIDTH}, 0},
+    {"self_attn.k_proj.weight", AT(k.weight), 2, {WIDTH, WIDTH}, 0},
+    {"self_attn.k_proj.bias", AT(k.bias), 1, {WIDTH}, 0},
+    {"self_attn.v_proj.weight", AT(v.weight), 2, {WIDTH, WIDTH}, 0},
+    {"self_attn.v_proj.bias", AT(v.bias), 1, {WIDTH}, 0},
+    {"self_attn.out_proj.weight", AT(out.weight), 2, {WIDTH, WIDTH}, 0},
+    {"self_attn.out_proj.bias", AT(out.bias), 1, {WIDTH}, 0},
+    {"layer_norm2.weight", AT(norm2.weight), 1, {WIDTH}, 0},
+    {"layer_norm2.bias", AT(norm2.bias), 1, {WIDTH}, 0},
+    {"mlp.fc1.weight", AT(fc1.weight), 2, {MLP, WIDTH}, 0},
+    {"mlp.fc1.bias", AT(fc1.bias), 1, {MLP}, 0},
+    {"mlp.fc2.weight", AT(fc2.weight), 2, {WIDTH, MLP}, 0},
+    {"mlp.fc2.bias", AT(fc2.bias), 1, {WIDTH}, 0},
+};
+#undef AT
+
+#define AT(member) offsetof(struct sdg_clip, member)
+static const struct sdg_bind_row ends_rows[] = {
+    {"embeddings.token_embedding.weight", AT(tokens.weight), 2, {VOCAB, WIDTH}, 0},
+    {"embeddings.position_embedding.weight", AT(positions.weight), 2, {POSITIONS, WIDTH}, 0},
+    {"final_layer_norm.weight", AT(final_norm.weight), 1, {WIDTH}, 0},
+    {"final_layer_norm.bias", AT(final_norm.bias), 1, {WIDTH}, 0},
+};
+#undef AT
+
+void sdg_clip_bind(struct sdg_clip *m, const struct sdg_clip_config *config, struct sdg_binder *b)
+{
+    *m = (struct sdg_clip) {.config = *config};
+    const int64_t dims[] = {[WIDTH] = config->width,
+                            [MLP] = config->mlp,
+                            [VOCAB] = config->vocab,
+                            [POSITIONS] = config->positions};
+    sdg_bind_rows(b, "", ends_rows, SDG_ROWS(ends_rows), dims, m);
+    for (int i = 0; i < config->layers; i++) {
+        char prefix[40];
+        snprintf(prefix, sizeof prefix, "encoder.layers.%d.", i);
+        sdg_bind_rows(b, prefix, layer_rows, SDG_ROWS(layer_rows), dims, &m->layers[i]);
+    }
+}
+
+/* ---- forward --------------------------------------------------------------------------------- */
+
+/* x += out(softmax(q k^T / sqrt(hd), masked) v), with q, k, v from LN1(x) (Vaswani et al. 2017, eq.
+ * 1). Token i sees tokens 0..i. x [n][t][width]. */
+static void attend(struct sdg_ops *o, float *x, const struct sdg_clip_layer *l,
+                   const struct sdg_clip_config *c, size_t n, size_t t)
+{
+    const size_t d = (size_t)c->width, heads = (size_t)c->heads, mark = sdg_arena_mark(o->work);
+    float *y = sdg_arena_floats(o->work, n * t * d);
+    float *q = sdg_arena_floats(o->work, n * t * d);
+    float *k = sdg_arena_floats(o->work, n * t * d);
+    float *v = sdg_arena_floats(o->work, n * t * d);
+    sdg_op_layernorm(o, y, x, &l->norm1, n * t, d, CLIP_EPS);
+    sdg_op_linear(o, q, y, &l->q, n, t, false);
+    sdg_op_linear(o, k, y, &l->k, n, t, false);
+    sdg_op_linear(o, v, y, &l->v, n, t, false);
+    sdg_op_attention(o, y, q, k, v, n, t, t, heads, d / heads, d, d, d, true);
+    sdg_op_linear(o, x, y, &l->out, n, t, true);
+    sdg_arena_release(o->work, mark);
+}
+
+/* x += fc2(act(fc1(LN2(x)))). x [n][t][width]. */
+static void feed_forward(struct sdg_ops *o, float *x, const struct sdg_clip_layer *l,
+                         const struct sdg_clip_config *c, size_t n, size_t t)
+{
+    const size_t d = (size_t)c->width, mlp = (size_t)c->mlp, mark = sdg_arena_mark(o->work);
+    float *y = sdg_arena_floats(o->work, n * t * d);
+    float *wide = sdg_arena_floats(o->work, n * t * mlp);
+    sdg_op_layernorm(o, y, x, &l->norm2, n * t, d, CLIP_EPS);
+    sdg_op_linear(o, wide, y, &l->fc1, n, t, false);
+    sdg_op_activate(o, wide, wide, c->activation, n * t * mlp);
+    sdg_op_linear(o, x, wide, &l->fc2, n, t, true);
+    sdg_arena_release(o->work, mark);
+}
+
+void sdg_clip_forward(struct sdg_ops *o, float *y, const int32_t *ids, const struct sdg_clip *m,
+                      size_t n, size_t t, int skip)
+{
+    const struct sdg_clip_config *c = &m->config;
+    const size_t d = (size_t)c->width, mark = sdg_arena_mark(o->work);
+    float *x = sdg_arena_floats(o->work, n * t * d);
+    sdg_op_embed(o, x, ids, &m->tokens, &m->positions, n, t);
+    for (int i = 0; i < c->layers - skip; i++) {
+        attend(o, x, &m->layers[i], c, n, t);
+        feed_forward(o, x, &m->layers[i], c, n, t);
+    }
+    sdg_op_layernorm(o, y, x, &m->final_norm, n * t, d, CLIP_EPS);
+    sdg_arena_release(o->work, mark);
+}

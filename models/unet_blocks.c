@@ -1,0 +1,160 @@
+/* unet_blocks.c - see unet_blocks.h. The wiring between the blocks is unet.c's. */
+#include "models/unet_blocks.h"
+
+#include <math.h>
+
+/* Two epsilons live in one network: the transformer's GroupNorm was made by another hand. */
+#define TRANSFORMER_NORM_EPS 1e-6f
+#define LAYERNORM_EPS 1e-5f
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+/* In f32 step by step, because the models were trained with the rounding of timestep_embedding
+ * (latent-diffusion, ldm/modules/diffusionmodules/util.py): near t = 1000 one last
+ * bit of a frequency moves its phase by 6e-5, so exact arithmetic would be no closer to them. */
+void sdg_unet_embed_timesteps(float *y, const float *t, size_t n, size_t c)
+{
+    const size_t half = c / 2;
+    const float log_period = (float)-log(10000.0);
+    for (size_t i = 0; i < half; i++) {
+        const float frequency = expf(log_period * (float)i / (float)half);
+        for (size_t j = 0; j < n; j++) {
+            y[j * c + i] = cosf(t[j] * frequency);
+            y[j * c + half + i] = sinf(t[j] * frequency);
+        }
+    }
+}
+
+/* ---- residual block -------------------------------------------------------------------------- */
+
+void sdg_unet_resblock(struct sdg_ops *o, float *y, const float *x, const float *emb,
+                       const struct sdg_unet_resblock *r, size_t n, size_t h, size_t w)
+{
+    const size_t c_in = (size_t)r->c_in, c_out = (size_t)r->c_out, mark = sdg_arena_mark(o->work);
+    const struct sdg_conv_geometry same = sdg_conv_same(n, h, w, 3);
+    struct sdg_prologue pro;
+
+    float *time = sdg_arena_floats(o->work, n * c_out);
+    float *inner = sdg_arena_floats(o->work, n * h * w * c_out);
+    sdg_op_linear(o, time, emb, &r->time, n, 1, false);
+    sdg_op_groupnorm(o, &pro, x, &r->norm1, n, h * w, c_in, SDG_UNET_GROUPS, SDG_UNET_NORM_EPS,
+                     true);
+    sdg_op_conv(o, inner, x, &pro, &r->conv1, time, NULL, &same);
+
+    const float *residual = x;
+    if (r->skip.weight.data) { /* a 1x1 convolution on channels-last maps is a linear layer */
+        const struct sdg_linear skip = {r->skip.weight, r->skip.bias};
+        sdg_op_linear(o, y, x, &skip, n, h * w, false);
+        residual = y;
+    }
+    sdg_op_groupnorm(o, &pro, inner, &r->norm2, n, h * w, c_out, SDG_UNET_GROUPS, SDG_UNET_NORM_EPS,
+                     true);
+    sdg_op_conv(o, y, inner, &pro, &r->conv2, NULL, residual, &same);
+    sdg_arena_release(o->work, mark);
+}
+
+/* ---- transformer ----------------------------------------------------------------------------- */
+
+/* Extent of the token maps of one transformer. */
+struct tokens {
+    size_t n, t, c, heads;
+};
+
+/* x += out(attention(LN(x) -> q, k, v)). x [n][t][c]. */
+static void self_attend(struct sdg_ops *o, float *x, const struct sdg_norm *norm,
+                        const struct sdg_unet_attention *a, const struct tokens *s)
+{
+    const size_t mark = sdg_arena_mark(o->work), count = s->n * s->t * s->c, c = s->c;
+    float *y = sdg_arena_floats(o->work, count);
+    float *q = sdg_arena_floats(o->work, count);
+    float *k = sdg_arena_floats(o->work, count);
+    float *v = sdg_arena_floats(o->work, count);
+    sdg_op_layernorm(o, y, x, norm, s->n * s->t, c, LAYERNORM_EPS);
+    sdg_op_linear(o, q, y, &a->q, s->n, s->t, false);
+    sdg_op_linear(o, k, y, &a->k, s->n, s->t, false);
+    sdg_op_linear(o, v, y, &a->v, s->n, s->t, false);
+    sdg_op_attention(o, y, q, k, v, s->n, s->t, s->t, s->heads, c / s->heads, c, c, c, false);
+    sdg_op_linear(o, x, y, &a->out, s->n, s->t, true);
+    sdg_arena_release(o->work, mark);
+}
+
+/* y [t][c] = attention of q [t][c] over the images' own contexts, which may differ in length; a
+ * context shared with the image before (a batch of one prompt) keeps its keys and values. */
+static void attend_contexts(struct sdg_ops *o, float *y, const float *q,
+                            const struct sdg_unet_context *context,
+                            const struct sdg_unet_attention *a, const struct tokens *s)
+{
+    const size_t mark = sdg_arena_mark(o->work), c = s->c;
+    float *k = NULL, *v = NULL;
+    for (size_t i = 0; i < s->n; i++) {
+        const size_t tk = context[i].t;
+        if (i == 0 || context[i].data != context[i - 1].data || tk != context[i - 1].t) {
+            sdg_arena_release(o->work, mark);
+            k = sdg_arena_floats(o->work, tk * c);
+            v = sdg_arena_floats(o->work, tk * c);
+            sdg_op_linear(o, k, context[i].data, &a->k, 1, tk, false);
+            sdg_op_linear(o, v, context[i].data, &a->v, 1, tk, false);
+        }
+        sdg_op_attention(o, y + i * s->t * c, q + i * s->t * c, k, v, 1, s->t, tk, s->heads,
+                         c / s->heads, c, c, c, false);
+    }
+    sdg_arena_release(o->work, mark);
+}
+
+/* x += out(attention(LN(x) -> q; context -> k, v)). x [n][t][c], context i [t_i][its width]. */
+static void cross_attend(struct sdg_ops *o, float *x, const struct sdg_unet_context *context,
+                         const struct sdg_norm *norm, const struct sdg_unet_attention *a,
+                         const struct tokens *s)
+{
+    const size_t mark = sdg_arena_mark(o->work), count = s->n * s->t * s->c;
+    float *y = sdg_arena_floats(o->work, count);
+    float *q = sdg_arena_floats(o->work, count);
+    sdg_op_layernorm(o, y, x, norm, s->n * s->t, s->c, LAYERNORM_EPS);
+    sdg_op_linear(o, q, y, &a->q, s->n, s->t, false);
+    attend_contexts(o, y, q, context, a, s);
+    sdg_op_linear(o, x, y, &a->out, s->n, s->t, true);
+    sdg_arena_release(o->work, mark);
+}
+
+/* x += ff_out(a * gelu(g)), [a | g] = ff_in(LN(x)), both 4c wide (GEGLU, Shazeer 2020). One image
+ * at a time: the 8c-wide map is the largest of the network. x [n][t][c]. */
+static void feed_forward(struct sdg_ops *o, float *x, const struct sdg_unet_layer *l,
+                         const struct tokens *s)
+{
+    const size_t mark = sdg_arena_mark(o->work), c = s->c, t = s->t;
+    float *y = sdg_arena_floats(o->work, t * c);
+    float *both = sdg_arena_floats(o->work, t * 8 * c);
+    float *gated = sdg_arena_floats(o->work, t * 4 * c);
+    for (size_t i = 0; i < s->n; i++) {
+        float *xi = x + i * t * c;
+        sdg_op_layernorm(o, y, xi, &l->norm3, t, c, LAYERNORM_EPS);
+        sdg_op_linear(o, both, y, &l->ff_in, 1, t, false);
+        sdg_op_geglu(o, gated, both, t, 4 * c);
+        sdg_op_linear(o, xi, gated, &l->ff_out, 1, t, true);
+    }
+    sdg_arena_release(o->work, mark);
+}
+
+void sdg_unet_transform(struct sdg_ops *o, float *x, const struct sdg_unet_context *context,
+                        const struct sdg_unet_transformer *m, size_t n, size_t t)
+{
+    const struct tokens s = {n, t, (size_t)m->c, (size_t)m->heads};
+    const size_t mark = sdg_arena_mark(o->work);
+    float *y = sdg_arena_floats(o->work, n * t * s.c);
+
+    const size_t inner = sdg_arena_mark(o->work);
+    float *normed = sdg_arena_floats(o->work, n * t * s.c);
+    struct sdg_prologue pro;
+    sdg_op_groupnorm(o, &pro, x, &m->norm, n, t, s.c, SDG_UNET_GROUPS, TRANSFORMER_NORM_EPS, false);
+    sdg_op_apply(o, normed, x, &pro, n, t, s.c);
+    sdg_op_linear(o, y, normed, &m->in, n, t, false);
+    sdg_arena_release(o->work, inner);
+
+    for (int i = 0; i < m->depth; i++) {
+        self_attend(o, y, &m->layers[i].norm1, &m->layers[i].self, &s);
+        cross_attend(o, y, context, &m->layers[i].norm2, &m->layers[i].cross, &s);
+        feed_forward(o, y, &m->layers[i], &s);
+    }
+    sdg_op_linear(o, x, y, &m->out, n, t, true);
+    sdg_arena_release(o->work, mark);
+}

@@ -1,0 +1,33 @@
+/* unet_blocks.h - the parts of the UNet that unet.c wires up. */
+#ifndef SDG_MODELS_UNET_BLOCKS_H
+#define SDG_MODELS_UNET_BLOCKS_H
+
+#include "models/unet.h"
+
+enum { SDG_UNET_GROUPS = 32 }; /* of every GroupNorm */
+#define SDG_UNET_NORM_EPS 1e-5f
+
+/* Sinusoidal embedding (Ho et al. 2020, after Vaswani et al. 2017, section 3.5) of timesteps t [n],
+ * which may be fractional: with half = c/2 and f_i = 10000^(-i/half),
+ *
+ *   y [n][c] = cos(t f_0), ..., cos(t f_half-1), sin(t f_0), ..., sin(t f_half-1) */
+void sdg_unet_embed_timesteps(float *y, const float *t, size_t n, size_t c);
+
+/* Residual block (He et al. 2016; Dhariwal & Nichol 2021, appendix A), all maps channels-last:
+ *
+ *   y = skip(x) + conv2(SiLU(GN(conv1(SiLU(GN(x))) + time(emb))))
+ *
+ * x [n][h][w][c_in] -> y [n][h][w][c_out]; emb [n][time_width] has been through SiLU already. y may
+ * be x where the block has no skip convolution. */
+void sdg_unet_resblock(struct sdg_ops *o, float *y, const float *x, const float *emb,
+                       const struct sdg_unet_resblock *r, size_t n, size_t h, size_t w);
+
+/* Spatial transformer (Rombach et al. 2022, appendix E.2.1) in place: x [n][t][c] with t = h*w
+ *
+ *   x += out(layers(in(GN(x))))        each layer: self-attention, cross-attention, GEGLU
+ *
+ * Image i attends to context[i]. */
+void sdg_unet_transform(struct sdg_ops *o, float *x, const struct sdg_unet_context *context,
+                        const struct sdg_unet_transformer *m, size_t n, size_t t);
+
+#endif

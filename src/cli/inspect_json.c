@@ -1,0 +1,165 @@
+/* inspect_json.c - the report of `sdgen inspect --json`: one object, nothing cut, counts as
+ * numbers. */
+#include "cli/inspect.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cjson/cJSON.h>
+
+static void add_shape(cJSON *object, const char *key, const int64_t *shape, int rank)
+{
+    cJSON *array = cJSON_AddArrayToObject(object, key);
+    for (int d = 0; d < rank; d++)
+        cJSON_AddItemToArray(array, cJSON_CreateNumber((double)shape[d]));
+}
+
+static void add_ints(cJSON *object, const char *key, const int *values, int count)
+{
+    cJSON_AddItemToObject(object, key, cJSON_CreateIntArray(values, count));
+}
+
+static void add_number(cJSON *object, const char *key, size_t n)
+{
+    cJSON_AddNumberToObject(object, key, (double)n);
+}
+
+static void add_components(cJSON *root, const struct sdg_inspection *r)
+{
+    cJSON *list = cJSON_AddArrayToObject(root, "components");
+    for (int i = 0; i < SDG_COMPONENTS; i++) {
+        const struct sdg_component *c = &r->components[i];
+        if (!c->tensors) continue;
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddItemToArray(list, o);
+        cJSON_AddStringToObject(o, "name", c->label);
+        cJSON_AddStringToObject(o, "prefix", c->prefix);
+        add_number(o, "tensors", c->tensors);
+        add_number(o, "parameters", c->parameters);
+        cJSON *types = cJSON_AddObjectToObject(o, "tensors_by_type");
+        for (int d = 0; d < SDG_DTYPE_COUNT; d++)
+            if (c->by_dtype[d])
+                add_number(types, sdg_dtype_name((enum sdg_dtype)d), c->by_dtype[d]);
+    }
+}
+
+static void add_plans(cJSON *root, const struct sdg_inspection *r)
+{
+    if (r->has_unet) {
+        const struct sdg_unet_config *c = &r->unet;
+        cJSON *o = cJSON_AddObjectToObject(root, "unet");
+        add_ints(o, "widths", c->channels, c->levels);
+        add_ints(o, "transformers", c->depth, c->levels);
+        add_ints(o, "heads", c->heads, c->levels);
+        add_number(o, "resblocks", (size_t)c->blocks);
+        add_number(o, "middle_transformers", (size_t)c->middle_depth);
+        add_number(o, "context", (size_t)c->context);
+        add_number(o, "in_channels", (size_t)c->in_channels);
+        add_number(o, "out_channels", (size_t)c->out_channels);
+        cJSON_AddBoolToObject(o, "linear_projection", c->linear_projection);
+    }
+    if (r->has_clip) {
+        cJSON *o = cJSON_AddObjectToObject(root, "text_encoder");
+        add_number(o, "layers", (size_t)r->clip.layers);
+        add_number(o, "width", (size_t)r->clip.width);
+        add_number(o, "heads", (size_t)r->clip.heads);
+        add_number(o, "mlp", (size_t)r->clip.mlp);
+        add_number(o, "vocabulary", (size_t)r->clip.vocab);
+        add_number(o, "positions", (size_t)r->clip.positions);
+    }
+    if (r->has_vae) {
+        cJSON *o = cJSON_AddObjectToObject(root, "vae");
+        add_ints(o, "widths", r->vae.channels, r->vae.levels);
+        add_number(o, "resblocks", (size_t)r->vae.blocks);
+        add_number(o, "latent_channels", (size_t)r->vae.z_channels);
+        add_number(o, "factor", (size_t)1 << (r->vae.levels - 1));
+        cJSON_AddBoolToObject(o, "encoder", r->vae.has_encoder);
+    }
+}
+
+static void add_binding(cJSON *root, const struct sdg_inspection *r)
+{
+    if (!r->bound) return;
+    cJSON *o = cJSON_AddObjectToObject(root, "binding");
+    add_number(o, "used", r->binder.used);
+    add_number(o, "leftovers", r->leftovers);
+    cJSON *missing = cJSON_AddArrayToObject(o, "missing");
+    cJSON *misshaped = cJSON_AddArrayToObject(o, "misshaped");
+    for (size_t i = 0; i < r->binder.problem_count; i++) {
+        const struct sdg_bind_problem *p = &r->binder.problems[i];
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddItemToArray(p->found ? misshaped : missing, item);
+        cJSON_AddStringToObject(item, "name", p->name);
+        add_shape(item, "want", p->shape, p->rank);
+        if (!p->found) continue;
+        add_shape(item, "found", p->found->tensor.shape, p->found->tensor.rank);
+        cJSON_AddStringToObject(item, "type", sdg_dtype_name(p->found->tensor.dtype));
+    }
+    cJSON *unused = cJSON_AddArrayToObject(o, "unused");
+    for (size_t i = 0; i < r->file.count; i++)
+        if (!r->binder.taken[i] && !sdg_is_leftover(r->file.entries[i].name))
+            cJSON_AddItemToArray(unused, cJSON_CreateString(r->file.entries[i].name));
+}
+
+static void add_scan(cJSON *root, const struct sdg_inspection *r)
+{
+    if (!r->values) return;
+    cJSON *o = cJSON_AddObjectToObject(root, "scan");
+    add_number(o, "nan", r->nan);
+    add_number(o, "inf", r->inf);
+    cJSON *list = cJSON_AddArrayToObject(o, "tensors");
+    for (size_t i = 0; i < r->file.count; i++) {
+        if (!r->values[i].nan && !r->values[i].inf) continue;
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddItemToArray(list, item);
+        cJSON_AddStringToObject(item, "name", r->file.entries[i].name);
+        add_number(item, "nan", r->values[i].nan);
+        add_number(item, "inf", r->values[i].inf);
+    }
+}
+
+static void print(cJSON *root)
+{
+    char *text = cJSON_Print(root);
+    puts(text ? text : "{\"ok\": false, \"error\": \"out of memory\"}");
+    cJSON_free(text);
+    cJSON_Delete(root);
+}
+
+void sdg_inspect_json(const struct sdg_inspection *r)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "file", r->file.path);
+    cJSON_AddStringToObject(root, "form", sdg_form_name(r->file.form));
+    add_number(root, "bytes", r->file.map.size);
+    add_number(root, "tensors", r->file.count);
+    cJSON_AddStringToObject(root, "kind", r->finding.name);
+    cJSON *evidence = cJSON_AddArrayToObject(root, "evidence");
+    for (int i = 0; i < r->finding.evidence_count; i++)
+        cJSON_AddItemToArray(evidence, cJSON_CreateString(r->finding.evidence[i]));
+    cJSON_AddBoolToObject(root, "ok", r->status == SDGEN_OK);
+    if (r->status != SDGEN_OK) cJSON_AddStringToObject(root, "error", r->verdict.text);
+    if (r->hash[0]) {
+        char brief[11];
+        snprintf(brief, sizeof brief, "%.10s", r->hash);
+        cJSON_AddStringToObject(root, "sha256", r->hash);
+        cJSON_AddStringToObject(root, "model_hash", brief);
+    }
+    add_components(root, r);
+    add_plans(root, r);
+    cJSON *metadata = cJSON_AddObjectToObject(root, "metadata");
+    for (size_t i = 0; i < r->file.metadata_count; i++)
+        cJSON_AddStringToObject(metadata, r->file.metadata[i].key, r->file.metadata[i].value);
+    add_binding(root, r);
+    add_scan(root, r);
+    print(root);
+}
+
+void sdg_inspect_json_error(const char *path, const sdgen_error *error)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "file", path);
+    cJSON_AddBoolToObject(root, "ok", false);
+    cJSON_AddStringToObject(root, "error", error->text);
+    print(root);
+}

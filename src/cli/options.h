@@ -1,0 +1,27 @@
+/* options.h - the values that the options of each command fill. Flags are 0 or 1; texts point into
+ * argv, NULL when not given. */
+#ifndef SDG_CLI_OPTIONS_H
+#define SDG_CLI_OPTIONS_H
+
+#include "sdgen.h"
+
+struct sdg_generate_options {
+    sdgen_load_params load;
+    sdgen_image_params image;
+    const char *output, *prompt_file, *progress;
+    int overwrite, verbose, quiet;
+};
+
+struct sdg_inspect_options {
+    const char *path;
+    int json, scan, no_hash, verbose;
+};
+
+struct sdg_tokens_options {
+    const char *prompt, *file, *like;
+    int literal, raw, json;
+};
+
+struct sdg_generate_options sdg_generate_defaults(void);
+
+#endif

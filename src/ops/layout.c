@@ -1,0 +1,105 @@
+/* layout.c - moving values without changing them: concatenation, the order of axes, table rows. */
+#include "ops/gemm.h"
+
+#include <string.h>
+
+#include "kernels.h"
+
+enum { TASK_FLOATS = 1 << 15 };
+
+/* ---- concatenation --------------------------------------------------------------------------- */
+
+struct concat {
+    float *y;
+    const float *a, *b;
+    struct sdg_cut chunks;
+    size_t ca, cb;
+};
+
+static void concat_rows(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const struct concat *c = arg;
+    const struct sdg_span rows = sdg_cut_piece(&c->chunks, task);
+    for (size_t r = rows.first; r < rows.first + rows.count; r++) {
+        float *y = c->y + r * (c->ca + c->cb);
+        memcpy(y, c->a + r * c->ca, c->ca * sizeof *y);
+        memcpy(y + c->ca, c->b + r * c->cb, c->cb * sizeof *y);
+    }
+}
+
+void sdg_op_concat(struct sdg_ops *o, float *y, const float *a, const float *b, size_t rows,
+                   size_t ca, size_t cb)
+{
+    if (o->dry || rows == 0) return;
+    struct concat c = {.y = y, .a = a, .b = b, .ca = ca, .cb = cb};
+    c.chunks = sdg_cut_at_most(rows, TASK_FLOATS / (ca + cb + 1) + 1, 1);
+    sdg_ops_for(o, c.chunks.count, concat_rows, &c);
+}
+
+/* ---- channels last and first ----------------------------------------------------------------- */
+
+struct turn {
+    float *y;
+    const float *x;
+    struct sdg_cut chunks; /* of the pixels of one image */
+    size_t c, hw;
+};
+
+static void turn_last(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const struct turn *t = arg;
+    const struct sdg_span s = sdg_cut_piece(&t->chunks, task % t->chunks.count);
+    const size_t image = task / t->chunks.count * t->c * t->hw;
+    for (size_t p = s.first; p < s.first + s.count; p++)
+        for (size_t i = 0; i < t->c; i++) t->y[image + p * t->c + i] = t->x[image + i * t->hw + p];
+}
+
+static void turn_first(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const struct turn *t = arg;
+    const struct sdg_span s = sdg_cut_piece(&t->chunks, task % t->chunks.count);
+    const size_t image = task / t->chunks.count * t->c * t->hw;
+    for (size_t i = 0; i < t->c; i++)
+        for (size_t p = s.first; p < s.first + s.count; p++)
+            t->y[image + i * t->hw + p] = t->x[image + p * t->c + i];
+}
+
+static void turn(struct sdg_ops *o, void (*fn)(void *, size_t, int), float *y, const float *x,
+                 size_t n, size_t c, size_t hw)
+{
+    if (o->dry || n == 0 || c == 0 || hw == 0) return;
+    struct turn t = {.y = y, .x = x, .c = c, .hw = hw};
+    t.chunks = sdg_cut_at_most(hw, TASK_FLOATS / c + 1, 16);
+    sdg_ops_for(o, n * t.chunks.count, fn, &t);
+}
+
+void sdg_op_to_channels_last(struct sdg_ops *o, float *y, const float *x, size_t n, size_t c,
+                             size_t hw)
+{
+    turn(o, turn_last, y, x, n, c, hw);
+}
+
+void sdg_op_to_channels_first(struct sdg_ops *o, float *y, const float *x, size_t n, size_t c,
+                              size_t hw)
+{
+    turn(o, turn_first, y, x, n, c, hw);
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+void sdg_op_embed(struct sdg_ops *o, float *y, const int32_t *ids,
+                  const struct sdg_embedding *table, const struct sdg_embedding *positions,
+                  size_t n, size_t t)
+{
+    const size_t c = (size_t)table->weight.shape[1], mark = sdg_arena_mark(o->work);
+    float *position = sdg_arena_floats(o->work, c);
+    for (size_t i = 0; i < n * t && !o->dry; i++) {
+        sdg_ops_widen(o, y + i * c, &table->weight, (size_t)ids[i] * c, c);
+        sdg_ops_widen(o, position, &positions->weight, i % t * c, c);
+        o->k->add(y + i * c, position, c);
+    }
+    sdg_arena_release(o->work, mark);
+}

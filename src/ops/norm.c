@@ -1,0 +1,156 @@
+/* norm.c - GroupNorm as a multiply-add per channel, and LayerNorm.
+ *
+ * GroupNorm (Wu & He 2018, eq. 1) needs two numbers per group before it can touch a value, so it
+ * takes a pass over the map on its own. Here that pass only sums; what to do to each value is left
+ * to whoever reads it next, as a prologue: gamma (x - mean) / sqrt(var + eps) + beta is
+ * scale x + shift with scale = gamma / sqrt(var + eps) and shift = beta - mean scale. */
+#include "ops/gemm.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels.h"
+
+enum { SUM_ROWS = 64, MOST_CHUNKS = 64, TASK_FLOATS = 1 << 14 };
+
+/* ---- GroupNorm ------------------------------------------------------------------------------- */
+
+struct sums {
+    const struct sdg_ops *o;
+    const float *x;
+    double *parts; /* [n][chunks][2][c]: sums and sums of squares of each chunk of rows */
+    struct sdg_cut chunks;
+    size_t hw, c;
+};
+
+static void sum_chunk(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const struct sums *s = arg;
+    const size_t image = task / s->chunks.count;
+    const struct sdg_span rows = sdg_cut_piece(&s->chunks, task % s->chunks.count);
+    double *sum = s->parts + task * 2 * s->c;
+    memset(sum, 0, 2 * s->c * sizeof *sum);
+    s->o->k->channel_sums(sum, sum + s->c, s->x + (image * s->hw + rows.first) * s->c, rows.count,
+                          s->c);
+}
+
+/* scale, shift [c] of one image from its chunks, added in their order. */
+static void fold(float *scale, float *shift, const struct sums *s, size_t image, const float *gamma,
+                 const float *beta, size_t groups, float eps)
+{
+    const size_t width = s->c / groups, step = 2 * s->c;
+    const double *part = s->parts + image * s->chunks.count * step;
+    const double count = (double)s->hw * (double)width;
+    for (size_t g = 0; g < groups; g++) {
+        double sum = 0.0, square = 0.0;
+        for (size_t k = 0; k < s->chunks.count; k++)
+            for (size_t i = g * width; i < (g + 1) * width; i++) {
+                sum += part[k * step + i];
+                square += part[k * step + s->c + i];
+            }
+        const double mean = sum / count;
+        double variance = square / count - mean * mean;
+        if (variance < 0.0) variance = 0.0; /* rounding of a constant group; NaN stays */
+        const double inverse = 1.0 / sqrt(variance + (double)eps);
+        for (size_t i = g * width; i < (g + 1) * width; i++) {
+            const double factor = (double)gamma[i] * inverse;
+            scale[i] = (float)factor;
+            shift[i] = (float)((double)beta[i] - mean * factor);
+        }
+    }
+}
+
+void sdg_op_groupnorm(struct sdg_ops *o, struct sdg_prologue *p, const float *x,
+                      const struct sdg_norm *w, size_t n, size_t hw, size_t c, size_t groups,
+                      float eps, bool silu)
+{
+    float *scale = sdg_arena_floats(o->work, n * c), *shift = sdg_arena_floats(o->work, n * c);
+    *p = (struct sdg_prologue) {scale, shift, silu};
+    if (n == 0 || hw == 0 || c == 0) return;
+    const size_t mark = sdg_arena_mark(o->work);
+    const size_t least = (hw + MOST_CHUNKS - 1) / MOST_CHUNKS;
+    struct sums s = {.o = o, .x = x, .hw = hw, .c = c};
+    s.chunks = sdg_cut_at_most(hw, least > SUM_ROWS ? least : SUM_ROWS, 8);
+    s.parts = sdg_arena_alloc(o->work, n * s.chunks.count * 2 * c, sizeof *s.parts);
+    const float *gamma = sdg_ops_vector(o, &w->weight, c), *beta = sdg_ops_vector(o, &w->bias, c);
+    if (!o->dry) {
+        sdg_ops_for(o, n * s.chunks.count, sum_chunk, &s);
+        for (size_t i = 0; i < n && !sdg_ops_cancelled(o); i++)
+            fold(scale + i * c, shift + i * c, &s, i, gamma, beta, groups, eps);
+    }
+    sdg_arena_release(o->work, mark);
+}
+
+/* ---- applying it ----------------------------------------------------------------------------- */
+
+struct apply {
+    const struct sdg_ops *o;
+    float *y;
+    const float *x;
+    const struct sdg_prologue *p;
+    struct sdg_cut chunks;
+    size_t hw, c;
+};
+
+static void apply_chunk(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const struct apply *a = arg;
+    const size_t image = task / a->chunks.count;
+    const struct sdg_span rows = sdg_cut_piece(&a->chunks, task % a->chunks.count);
+    const size_t at = (image * a->hw + rows.first) * a->c;
+    const float *scale = a->p->scale, *shift = a->p->shift;
+    if (!scale) {
+        if (a->y != a->x) memcpy(a->y + at, a->x + at, rows.count * a->c * sizeof *a->y);
+        return;
+    }
+    scale += image * a->c;
+    shift += image * a->c;
+    if (a->p->silu)
+        a->o->k->affine_silu(a->y + at, a->x + at, scale, shift, rows.count, a->c);
+    else
+        a->o->k->affine(a->y + at, a->x + at, scale, shift, rows.count, a->c);
+}
+
+void sdg_op_apply(struct sdg_ops *o, float *y, const float *x, const struct sdg_prologue *p,
+                  size_t n, size_t hw, size_t c)
+{
+    if (o->dry || n == 0 || hw == 0 || c == 0) return;
+    struct apply a = {.o = o, .y = y, .x = x, .p = p, .hw = hw, .c = c};
+    a.chunks = sdg_cut_at_most(hw, TASK_FLOATS / c + 1, 1);
+    sdg_ops_for(o, n * a.chunks.count, apply_chunk, &a);
+}
+
+/* ---- LayerNorm ------------------------------------------------------------------------------- */
+
+struct layernorm {
+    const struct sdg_ops *o;
+    float *y;
+    const float *x, *gamma, *beta;
+    struct sdg_cut chunks;
+    size_t c;
+    float eps;
+};
+
+static void normalise_chunk(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const struct layernorm *l = arg;
+    const struct sdg_span rows = sdg_cut_piece(&l->chunks, task);
+    const size_t at = rows.first * l->c;
+    l->o->k->layernorm(l->y + at, l->x + at, l->gamma, l->beta, rows.count, l->c, l->eps);
+}
+
+void sdg_op_layernorm(struct sdg_ops *o, float *y, const float *x, const struct sdg_norm *w,
+                      size_t rows, size_t c, float eps)
+{
+    if (rows == 0 || c == 0) return;
+    const size_t mark = sdg_arena_mark(o->work);
+    struct layernorm l = {.o = o, .y = y, .x = x, .c = c, .eps = eps};
+    l.gamma = sdg_ops_vector(o, &w->weight, c);
+    l.beta = sdg_ops_vector(o, &w->bias, c);
+    l.chunks = sdg_cut_at_most(rows, TASK_FLOATS / c + 1, 1);
+    if (!o->dry) sdg_ops_for(o, l.chunks.count, normalise_chunk, &l);
+    sdg_arena_release(o->work, mark);
+}

@@ -1,0 +1,34 @@
+/* levels.h - the noise levels a model was trained on.
+ *
+ * Training step t mixes x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise (Ho et al. 2020, eq. 4),
+ * with abar_t = prod_{i<=t} (1 - beta_i) and, for Stable Diffusion, beta "scaled linear" from
+ * 0.00085 to 0.012 over 1000 steps: linear in its square root. Divided by sqrt(abar_t) the same mix
+ * reads x = x_0 + sigma_t noise, sigma_t = sqrt((1 - abar_t) / abar_t): sigma space (Karras et al.
+ * 2022). */
+#ifndef SDG_SAMPLING_LEVELS_H
+#define SDG_SAMPLING_LEVELS_H
+
+#include <stdbool.h>
+
+enum { SDG_TRAIN_STEPS = 1000 };
+
+/* Whose arithmetic and conventions: k-diffusion inside A1111, or diffusers' scheduler classes. */
+enum sdg_like { SDG_LIKE_A1111, SDG_LIKE_DIFFUSERS, SDG_LIKE_COUNT };
+
+/* The originals compute the same formula in different precision and meet in f32. */
+struct sdg_levels {
+    float abar[SDG_TRAIN_STEPS];
+    float sigma[SDG_TRAIN_STEPS];
+    float log_sigma[SDG_TRAIN_STEPS];
+};
+void sdg_levels_init(struct sdg_levels *l, enum sdg_like like);
+
+/* The index `low` of the pair of levels low, low + 1 between which log_sigma lies; the first or the
+ * last pair when it lies outside. */
+int sdg_levels_bracket(const struct sdg_levels *l, double log_sigma);
+
+/* Value i of n from a to b in f32: a + i*step in the first half, b - (n-1-i)*step in the second, as
+ * torch.linspace counts from the nearer end. n 1: a. */
+float sdg_linspace(float a, float b, int i, int n);
+
+#endif

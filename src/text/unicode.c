@@ -1,0 +1,119 @@
+/* unicode.c - see unicode.h. Composition has its own file, nfc.c. */
+#include "text/unicode.h"
+
+#include <stdlib.h>
+#include "text/unicode_tables.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof(array)[0])
+
+void sdg_codes_free(struct sdg_codes *codes)
+{
+    free(codes->at);
+    *codes = (struct sdg_codes) {0};
+}
+
+bool sdg_codes_push(struct sdg_codes *codes, uint32_t code)
+{
+    if (codes->count == codes->capacity) {
+        size_t capacity = codes->capacity ? 2 * codes->capacity : 64;
+        if (capacity > SIZE_MAX / sizeof *codes->at) return false;
+        uint32_t *at = realloc(codes->at, capacity * sizeof *at);
+        if (!at) return false;
+        codes->at = at;
+        codes->capacity = capacity;
+    }
+    codes->at[codes->count++] = code;
+    return true;
+}
+
+/* The second byte of a sequence has a narrower range after four lead bytes: no overlong forms, no
+ * surrogates, nothing above U+10FFFF (The Unicode Standard, table 3-7). */
+static bool continues(unsigned char lead, size_t position, unsigned char byte)
+{
+    unsigned low = 0x80, high = 0xbf;
+    if (position == 1) {
+        if (lead == 0xe0) low = 0xa0;
+        if (lead == 0xed) high = 0x9f;
+        if (lead == 0xf0) low = 0x90;
+        if (lead == 0xf4) high = 0x8f;
+    }
+    return byte >= low && byte <= high;
+}
+
+size_t sdg_utf8_decode(uint32_t *code, const char *text, size_t length)
+{
+    unsigned char lead = (unsigned char)text[0];
+    size_t size = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4, used = 1;
+    *code = 0xfffd;
+    if (size == 1) *code = lead;
+    if (size == 1 || lead < 0xc2 || lead > 0xf4) return 1;
+    uint32_t value = lead & (0x7fu >> size);
+    while (used < size && used < length && continues(lead, used, (unsigned char)text[used]))
+        value = value << 6 | ((unsigned char)text[used++] & 0x3f);
+    if (used == size) *code = value;
+    return used;
+}
+
+size_t sdg_utf8_encode(char to[4], uint32_t code)
+{
+    size_t size = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = size; --i > 0; code >>= 6) to[i] = (char)(0x80 | (code & 0x3f));
+    to[0] = (char)(lead[size] | code);
+    return size;
+}
+
+bool sdg_codes_decode(struct sdg_codes *to, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length;) {
+        uint32_t code;
+        i += sdg_utf8_decode(&code, text + i, length - i);
+        if (!sdg_codes_push(to, code)) return false;
+    }
+    return true;
+}
+
+enum sdg_char_class sdg_char_class(uint32_t code)
+{
+    size_t low = 0, high = LENGTH(sdg_class_ranges);
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (code < sdg_class_ranges[middle].first)
+            high = middle;
+        else if (code > sdg_class_ranges[middle].last)
+            low = middle + 1;
+        else
+            return (enum sdg_char_class)sdg_class_ranges[middle].value;
+    }
+    return SDG_CHAR_OTHER;
+}
+
+/* The lower case of a character that has one of a single character, else the character. */
+static uint32_t lower(uint32_t code)
+{
+    size_t low = 0, high = LENGTH(sdg_lower_ranges);
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        const struct sdg_lower_range *range = &sdg_lower_ranges[middle];
+        if (code < range->first)
+            high = middle;
+        else if (code > range->last)
+            low = middle + 1;
+        else
+            return (code - range->first) % range->step == 0 ? code + (uint32_t)range->difference
+                                                            : code;
+    }
+    return code;
+}
+
+bool sdg_codes_lower(struct sdg_codes *to, const struct sdg_codes *from)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        const struct sdg_code_pair *pair = sdg_lower_pairs;
+        const struct sdg_code_pair *end = pair + LENGTH(sdg_lower_pairs);
+        while (pair < end && pair->code != from->at[i]) pair++;
+        if (!sdg_codes_push(to, pair < end ? pair->first : lower(from->at[i]))) return false;
+        if (pair < end && !sdg_codes_push(to, pair->second)) return false;
+    }
+    return true;
+}

@@ -1,0 +1,61 @@
+/* arch_clip.c - the plan of a CLIP text transformer, read from a checkpoint (see arch.h).
+ *
+ * Names are those of Hugging Face transformers (modeling_clip.py), as the SD1 single files hold
+ * them. Heads are always 64 wide in CLIP's text towers. The activation is in no shape: OpenAI's
+ * weights, the ones stored under these names in SD1 files, were trained with quick-GELU (Hendrycks
+ * & Gimpel 2016, x * sigmoid(1.702 x)); OpenCLIP's towers, which come under other names, with the
+ * exact GELU. */
+#include <stdio.h>
+
+#include "weights/arch.h"
+#include "weights/arch_names.h"
+
+enum { HEAD_WIDTH = 64 };
+
+/* Number of layers by their names; negative when there are more than the network has room for. */
+static int count_layers(const struct sdg_weights *w, const char *prefix)
+{
+    int layers = 0;
+    for (size_t e = 0; e < w->count; e++) {
+        const char *name = sdg_name_after(w->entries[e].name, prefix), *rest;
+        int i;
+        if (!name || !sdg_name_number(&rest, &i, name, "encoder.layers.")) continue;
+        if (i >= SDG_CLIP_MAX_LAYERS) return -1;
+        if (i >= layers) layers = i + 1;
+    }
+    return layers;
+}
+
+sdgen_status sdg_arch_clip(struct sdg_clip_config *c, const struct sdg_weights *w,
+                           const char *prefix, sdgen_error *err)
+{
+    static const struct sdg_width_rule
+        width = {{{"embeddings.token_embedding.weight", 1},
+                  {"embeddings.position_embedding.weight", 1},
+                  {"final_layer_norm.weight", 0}},
+                 HEAD_WIDTH},
+        positions = {{{"embeddings.position_embedding.weight", 0}}, 0},
+        mlp = {{{"mlp.fc1.weight", 0}, {"mlp.fc1.bias", 0}, {"mlp.fc2.weight", 1}}, 0};
+    sdgen_status status;
+    *c = (struct sdg_clip_config) {.activation = SDG_QUICK_GELU};
+    c->layers = count_layers(w, prefix);
+    const struct sdg_tensor *tokens =
+        sdg_arch_tensor(w, prefix, "", "embeddings.token_embedding.weight");
+    const int64_t vocab = tokens && tokens->rank > 0 ? tokens->shape[0] : 0;
+    if (c->layers < 1 || vocab < 1 || vocab > INT32_MAX) {
+        status = sdg_fail(err, SDGEN_ERR_MODEL, "%s: %s%s", w->path, prefix,
+                          c->layers < 0
+                              ? "encoder.layers: more layers than any text encoder that sdgen knows"
+                          : c->layers < 1 ? "encoder.layers.0 is missing: no text encoder is there"
+                          : !tokens       ? "embeddings.token_embedding.weight is missing"
+                                    : "embeddings.token_embedding.weight has an absurd shape");
+        goto fail;
+    }
+    c->vocab = (int)vocab;
+    SDG_TRY(sdg_arch_width(&c->width, w, prefix, "", &width, err));
+    SDG_TRY(sdg_arch_width(&c->positions, w, prefix, "", &positions, err));
+    SDG_TRY(sdg_arch_width(&c->mlp, w, prefix, "encoder.layers.0.", &mlp, err));
+    c->heads = c->width / HEAD_WIDTH;
+fail:
+    return status;
+}

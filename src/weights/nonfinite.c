@@ -1,0 +1,49 @@
+/* nonfinite.c - see nonfinite.h. In every binary format an exponent of all ones means NaN, or Inf
+ * when the fraction is zero (IEEE 754-2008, 3.4; OFP8 E5M2). E4M3 "FN" has no Inf, and NaN is all
+ * ones. */
+#include "weights/nonfinite.h"
+
+#include <string.h>
+
+/* Masks of one format: no sign bit. */
+struct format {
+    uint64_t exponent, fraction;
+};
+
+static void count_wide(struct sdg_nonfinite *n, const unsigned char *p, size_t count, size_t size,
+                       const struct format *f)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t bits = 0;
+        memcpy(&bits, p + i * size, size); /* little-endian: the low bytes */
+        if ((bits & f->exponent) != f->exponent) continue;
+        if (bits & f->fraction)
+            n->nan++;
+        else
+            n->inf++;
+    }
+}
+
+static void count_e4m3(struct sdg_nonfinite *n, const unsigned char *p, size_t count)
+{
+    for (size_t i = 0; i < count; i++) n->nan += (p[i] & 0x7f) == 0x7f;
+}
+
+void sdg_count_nonfinite(struct sdg_nonfinite *n, const struct sdg_tensor *t)
+{
+    static const struct format f64 = {UINT64_C(0x7ff) << 52, (UINT64_C(1) << 52) - 1},
+                               f32 = {0x7f800000, 0x007fffff}, f16 = {0x7c00, 0x03ff},
+                               bf16 = {0x7f80, 0x007f}, e5m2 = {0x7c, 0x03};
+    const size_t count = sdg_tensor_count(t);
+    const unsigned char *p = t->data;
+    *n = (struct sdg_nonfinite) {0};
+    switch (t->dtype) { /* constant sizes, so that each loop is compiled for its width */
+    case SDG_F64: count_wide(n, p, count, 8, &f64); break;
+    case SDG_F32: count_wide(n, p, count, 4, &f32); break;
+    case SDG_F16: count_wide(n, p, count, 2, &f16); break;
+    case SDG_BF16: count_wide(n, p, count, 2, &bf16); break;
+    case SDG_F8_E5M2: count_wide(n, p, count, 1, &e5m2); break;
+    case SDG_F8_E4M3: count_e4m3(n, p, count); break;
+    default: break;
+    }
+}

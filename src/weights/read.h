@@ -1,0 +1,30 @@
+/* read.h - between weights.c, which opens files and finds names, and the readers of the two forms
+ * (safetensors.c, torchfile.c), which fill in entries. */
+#ifndef SDG_WEIGHTS_READ_H
+#define SDG_WEIGHTS_READ_H
+
+#include "weights/weights.h"
+
+enum { SDG_MAX_TENSORS = 1 << 20 }; /* some 50 times what the largest model has */
+
+/* Everything sdg_weights_open does once the file is in memory: tells the form, reads it, sorts the
+ * names. w is zeroed but for path, and for map when data lies in it; on failure the caller closes
+ * it. data [size] must outlive w. */
+SDGEN_MUST_CHECK sdgen_status sdg_weights_parse(struct sdg_weights *w, const uint8_t *data,
+                                                size_t size, sdgen_error *err);
+
+/* The readers. They append to w and may leave it half-filled on failure. */
+SDGEN_MUST_CHECK sdgen_status sdg_safetensors_read(struct sdg_weights *w, const uint8_t *data,
+                                                   size_t size, sdgen_error *err);
+SDGEN_MUST_CHECK sdgen_status sdg_torchfile_read(struct sdg_weights *w, const uint8_t *data,
+                                                 size_t size, sdgen_error *err);
+
+/* A new zeroed entry at the end of w->entries, with room for a name of name_size bytes and a NUL.
+ * *name is that room; the pointer to the entry is good until the next call. */
+SDGEN_MUST_CHECK sdgen_status sdg_weights_add(struct sdg_entry **entry, char **name,
+                                              struct sdg_weights *w, size_t name_size,
+                                              sdgen_error *err);
+
+sdgen_status sdg_weights_no_memory(const struct sdg_weights *w, sdgen_error *err);
+
+#endif

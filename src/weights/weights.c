@@ -1,0 +1,145 @@
+/* weights.c - see weights.h: tells the form of a file, hands it to its reader, finds names.
+ *
+ * Names are found by binary search in a sorted list: unlike a hash table it needs no secret to stay
+ * fast on names that were chosen to collide, and sorting shows duplicates. */
+#define _GNU_SOURCE
+#include "weights/weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "weights/foreign.h"
+#include "weights/pool.h"
+#include "weights/read.h"
+#include "weights/safetensors.h"
+
+sdgen_status sdg_weights_no_memory(const struct sdg_weights *w, sdgen_error *err)
+{
+    return sdg_fail(err, SDGEN_ERR_MEMORY, "%s: not enough memory to read it", w->path);
+}
+
+sdgen_status sdg_weights_add(struct sdg_entry **entry, char **name, struct sdg_weights *w,
+                             size_t name_size, sdgen_error *err)
+{
+    const size_t n = w->count;
+    if (n == SDG_MAX_TENSORS)
+        return sdg_fail(err, SDGEN_ERR_FORMAT, "%s: holds more than %d tensors; no model does",
+                        w->path, SDG_MAX_TENSORS);
+    if ((n & (n - 1)) == 0) { /* the room doubles at every power of two */
+        void *more = realloc(w->entries, (n ? 2 * n : 1) * sizeof *w->entries);
+        if (!more) return sdg_weights_no_memory(w, err);
+        w->entries = more;
+    }
+    *name = sdg_pool_alloc(&w->owned, name_size + 1);
+    if (!*name) return sdg_weights_no_memory(w, err);
+    (*name)[name_size] = 0;
+    *entry = &w->entries[n];
+    **entry = (struct sdg_entry) {.name = *name};
+    w->count++;
+    return SDGEN_OK;
+}
+
+static int compare_names(const void *a, const void *b, void *entries)
+{
+    const struct sdg_entry *e = entries;
+    return strcmp(e[*(const uint32_t *)a].name, e[*(const uint32_t *)b].name);
+}
+
+static sdgen_status sort_names(struct sdg_weights *w, sdgen_error *err)
+{
+    if (w->count == 0) return SDGEN_OK;
+    w->index = malloc(w->count * sizeof *w->index);
+    if (!w->index) return sdg_weights_no_memory(w, err);
+    w->index_size = w->count;
+    for (size_t i = 0; i < w->count; i++) w->index[i] = (uint32_t)i;
+    qsort_r(w->index, w->count, sizeof *w->index, compare_names, w->entries);
+    for (size_t i = 1; i < w->count; i++) {
+        const char *name = w->entries[w->index[i]].name;
+        if (strcmp(w->entries[w->index[i - 1]].name, name) == 0)
+            return sdg_fail(err, SDGEN_ERR_FORMAT,
+                            "%s: tensor %.200s is there twice; the file is damaged, download it "
+                            "again",
+                            w->path, name);
+    }
+    return SDGEN_OK;
+}
+
+sdgen_status sdg_weights_parse(struct sdg_weights *w, const uint8_t *data, size_t size,
+                               sdgen_error *err)
+{
+    sdgen_status status;
+    if (size == 0)
+        return sdg_fail(err, SDGEN_ERR_FORMAT, "%s: is empty; download it again", w->path);
+    const char *foreign = NULL;
+    if (size >= 4 && memcmp(data, "PK\x03\x04", 4) == 0)
+        SDG_TRY(sdg_torchfile_read(w, data, size, err));
+    else if (sdg_safetensors_is(data, size))
+        SDG_TRY(sdg_safetensors_read(w, data, size, err));
+    else if ((foreign = sdg_foreign_form(data, size)))
+        return sdg_fail(err, SDGEN_ERR_FORMAT, "%s: %s", w->path, foreign);
+    else if (sdg_safetensors_was(data, size))
+        SDG_TRY(sdg_safetensors_read(w, data, size, err));
+    else
+        return sdg_fail(err, SDGEN_ERR_FORMAT,
+                        "%s: its %zu bytes are neither safetensors nor a torch.save file; is it "
+                        "the right file, and whole?",
+                        w->path, size);
+    SDG_TRY(sort_names(w, err));
+fail:
+    return status;
+}
+
+sdgen_status sdg_weights_open(struct sdg_weights *w, const char *path, sdgen_error *err)
+{
+    sdgen_status status;
+    *w = (struct sdg_weights) {.path = strdup(path)};
+    if (!w->path) {
+        status = sdg_fail(err, SDGEN_ERR_MEMORY, "%s: not enough memory to read it", path);
+        goto fail;
+    }
+    SDG_TRY(sdg_filemap_open(&w->map, path, err));
+    SDG_TRY(sdg_weights_parse(w, w->map.data, w->map.size, err));
+    return SDGEN_OK;
+fail:
+    sdg_weights_close(w);
+    return status;
+}
+
+void sdg_weights_close(struct sdg_weights *w)
+{
+    sdg_filemap_close(&w->map);
+    sdg_pool_free(&w->owned);
+    free(w->entries);
+    free(w->index);
+    free(w->metadata);
+    free(w->path);
+    *w = (struct sdg_weights) {.map = {.fd = -1}};
+}
+
+const struct sdg_entry *sdg_weights_find(const struct sdg_weights *w, const char *name)
+{
+    size_t low = 0, high = w->index_size;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const struct sdg_entry *e = &w->entries[w->index[middle]];
+        const int order = strcmp(name, e->name);
+        if (order == 0) return e;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+const char *sdg_weights_metadata(const struct sdg_weights *w, const char *key)
+{
+    for (size_t i = 0; i < w->metadata_count; i++)
+        if (strcmp(w->metadata[i].key, key) == 0) return w->metadata[i].value;
+    return NULL;
+}
+
+const char *sdg_form_name(enum sdg_form form)
+{
+    return form == SDG_FORM_SAFETENSORS ? "safetensors" : "torch zip";
+}

@@ -1,0 +1,41 @@
+/* zip.h - the zip container of torch.save, read without copying: what is stored under which name.
+ *
+ * Only what torch.save writes is read: stored entries, one archive in one file. Everything by which
+ * two readers could come to read different bytes is refused: entries that overlap, local headers
+ * that contradict the central directory, names that are there twice. What the entries mean is
+ * torchfile.c's business. */
+#ifndef SDG_WEIGHTS_ZIP_H
+#define SDG_WEIGHTS_ZIP_H
+
+#include <stdint.h>
+#include "base/status.h"
+
+struct sdg_zip_entry {
+    const uint8_t *name; /* [name_size], in the central directory; no NUL */
+    const uint8_t *data; /* [size] */
+    uint64_t size;
+    uint64_t local; /* offset of the local header */
+    uint32_t name_size;
+    uint32_t mark; /* for the caller; 0 at first */
+};
+
+struct sdg_zip {
+    const char *path;    /* for messages */
+    const uint8_t *data; /* [size]: the whole file */
+    uint64_t size;
+    struct sdg_zip_entry *entries; /* [count], sorted by name, A-Z before a-z but told apart without
+                                      regard to case */
+    size_t count;
+    uint64_t directory, directory_size; /* where the central directory is */
+};
+
+/* Errors: SDGEN_ERR_FORMAT, SDGEN_ERR_MEMORY; then nothing needs closing, though it may be. path
+ * and data must outlive z. */
+SDGEN_MUST_CHECK sdgen_status sdg_zip_open(struct sdg_zip *z, const char *path, const uint8_t *data,
+                                           size_t size, sdgen_error *err);
+void sdg_zip_close(struct sdg_zip *z);
+
+/* NULL when there is none. */
+struct sdg_zip_entry *sdg_zip_find(const struct sdg_zip *z, const char *name);
+
+#endif

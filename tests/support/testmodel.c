@@ -1,0 +1,311 @@
+/* testmodel.c - see testmodel.h. */
+#define _GNU_SOURCE
+#include "tests/support/testmodel.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cjson/cJSON.h>
+#include <cmocka.h>
+
+#include "tests/support/hashweights.h"
+
+/* ---- layouts --------------------------------------------------------------------------------- */
+
+static char *read_text(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f) fail_msg("cannot open %s", path);
+    fseek(f, 0, SEEK_END);
+    const long size = ftell(f);
+    rewind(f);
+    char *text = calloc(1, (size_t)size + 1);
+    assert_non_null(text);
+    assert_int_equal(fread(text, 1, (size_t)size, f), size);
+    fclose(f);
+    return text;
+}
+
+static const cJSON *member(const cJSON *object, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    if (!item) fail_msg("tests/layouts.json: no \"%s\" in \"%s\"", key, object->string);
+    return item;
+}
+
+static int number(const cJSON *object, const char *key)
+{
+    return member(object, key)->valueint;
+}
+
+/* Returns how many there are. */
+static int numbers(int *y, int max, const cJSON *object, const char *key)
+{
+    int count = 0;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, member(object, key))
+    {
+        assert_true(count < max);
+        y[count++] = item->valueint;
+    }
+    return count;
+}
+
+static void read_clip(struct sdg_clip_config *c, const cJSON *o)
+{
+    c->vocab = number(o, "vocab");
+    c->positions = number(o, "positions");
+    c->width = number(o, "width");
+    c->layers = number(o, "layers");
+    c->mlp = number(o, "mlp");
+    c->heads = c->width / 64;
+    const char *activation = member(o, "activation")->valuestring;
+    c->activation = strcmp(activation, "gelu") == 0 ? SDG_GELU : SDG_QUICK_GELU;
+}
+
+static void read_unet(struct sdg_unet_config *c, const cJSON *o)
+{
+    c->in_channels = number(o, "in");
+    c->out_channels = number(o, "out");
+    c->model_channels = number(o, "model");
+    c->levels = numbers(c->channels, SDG_UNET_MAX_LEVELS, o, "channels");
+    c->blocks = number(o, "blocks");
+    assert_int_equal(numbers(c->depth, SDG_UNET_MAX_LEVELS, o, "depth"), c->levels);
+    c->middle_depth = number(o, "middle_depth");
+    c->context = number(o, "context");
+    c->time_width = number(o, "time");
+    c->linear_projection = cJSON_IsTrue(member(o, "linear"));
+    for (int i = 0; i < c->levels; i++)
+        c->heads[i] = c->linear_projection ? c->channels[i] / 64 : 8;
+    c->middle_heads = c->heads[c->levels - 1];
+}
+
+static void read_vae(struct sdg_vae_config *c, const cJSON *o)
+{
+    c->levels = numbers(c->channels, SDG_VAE_MAX_LEVELS, o, "channels");
+    c->blocks = number(o, "blocks");
+    c->z_channels = number(o, "z");
+    c->image_channels = number(o, "image");
+    c->has_encoder = cJSON_IsTrue(member(o, "encoder"));
+}
+
+void test_layout_read(struct test_layout *l, const char *name)
+{
+    char *text = read_text("tests/layouts.json");
+    cJSON *all = cJSON_Parse(text);
+    assert_non_null(all);
+    const cJSON *layout = cJSON_GetObjectItemCaseSensitive(all, name);
+    if (!layout) fail_msg("tests/layouts.json: no layout \"%s\"", name);
+    *l = (struct test_layout) {0};
+    read_clip(&l->clip, member(layout, "clip"));
+    read_unet(&l->unet, member(layout, "unet"));
+    read_vae(&l->vae, member(layout, "vae"));
+    cJSON_Delete(all);
+    free(text);
+}
+
+void test_layout_sd15(struct test_layout *l)
+{
+    *l = (struct test_layout) {
+        .clip = {.vocab = 49408,
+                 .positions = 77,
+                 .width = 768,
+                 .layers = 12,
+                 .heads = 12,
+                 .mlp = 3072,
+                 .activation = SDG_QUICK_GELU},
+        .unet = {.in_channels = 4,
+                 .out_channels = 4,
+                 .model_channels = 320,
+                 .levels = 4,
+                 .blocks = 2,
+                 .channels = {320, 640, 1280, 1280},
+                 .depth = {1, 1, 1, 0},
+                 .middle_depth = 1,
+                 .context = 768,
+                 .time_width = 1280,
+                 .heads = {8, 8, 8, 8},
+                 .middle_heads = 8},
+        .vae = {.levels = 4,
+                .channels = {128, 256, 512, 512},
+                .blocks = 2,
+                .z_channels = 4,
+                .image_channels = 3,
+                .has_encoder = true},
+    };
+}
+
+/* ---- walks ----------------------------------------------------------------------------------- */
+
+/* A binder that knows which network is walking past. */
+struct walker {
+    struct sdg_binder binder;
+    const char *prefix;
+    const struct sdg_weights *file; /* lookup only */
+    FILE *header, *data;            /* writing only */
+    size_t offset;                  /* of the next tensor in the file's data */
+    struct test_count count;
+};
+
+static void room_for_unet(struct sdg_arena *a)
+{
+    const size_t blocks = 2 * SDG_UNET_MAX_BLOCKS + 1;
+    sdgen_error err;
+    if (sdg_arena_create(a, blocks * (sizeof(struct sdg_unet_block) + SDG_ARENA_ALIGN), &err) !=
+        SDGEN_OK)
+        fail_msg("%s", err.text);
+}
+
+static struct test_layout_count walk(struct test_model *m, const struct test_layout *l,
+                                     struct walker *k)
+{
+    struct test_layout_count count;
+    sdgen_error err;
+    k->prefix = TEST_CLIP_PREFIX;
+    sdg_clip_bind(&m->clip, &l->clip, &k->binder);
+    count.clip = k->count;
+    k->count = (struct test_count) {0};
+    k->prefix = TEST_UNET_PREFIX;
+    if (sdg_unet_bind(&m->unet, &l->unet, &k->binder, &m->arena, &err) != SDGEN_OK)
+        fail_msg("%s", err.text);
+    count.unet = k->count;
+    k->count = (struct test_count) {0};
+    k->prefix = TEST_VAE_PREFIX;
+    sdg_vae_bind(&m->vae, &l->vae, &k->binder);
+    count.vae = k->count;
+    return count;
+}
+
+static struct test_model *new_model(void)
+{
+    struct test_model *m = calloc(1, sizeof *m);
+    assert_non_null(m);
+    room_for_unet(&m->arena);
+    return m;
+}
+
+void test_model_close(struct test_model *m)
+{
+    sdg_weights_close(&m->file);
+    sdg_arena_destroy(&m->arena);
+    free(m);
+}
+
+/* ---- binders --------------------------------------------------------------------------------- */
+
+static size_t elements(const int64_t *shape, int rank)
+{
+    size_t count = 1;
+    for (int d = 0; d < rank; d++) count *= (size_t)shape[d];
+    return count;
+}
+
+/* Gives the slot its shape and an address that nobody may read. */
+static void want_blank(struct sdg_binder *self, const char *name, const int64_t *shape, int rank,
+                       unsigned flags, struct sdg_tensor *slot)
+{
+    struct walker *k = (struct walker *)self;
+    (void)name, (void)flags;
+    *slot = (struct sdg_tensor) {.data = "", .dtype = SDG_F32, .rank = rank};
+    memcpy(slot->shape, shape, (size_t)rank * sizeof *shape);
+    k->count.tensors++;
+    k->count.elements += elements(shape, rank);
+}
+
+static void want_lookup(struct sdg_binder *self, const char *name, const int64_t *shape, int rank,
+                        unsigned flags, struct sdg_tensor *slot)
+{
+    const struct walker *k = (const struct walker *)self;
+    char full[256];
+    snprintf(full, sizeof full, "%s%s", k->prefix, name);
+    const struct sdg_entry *e = sdg_weights_find(k->file, full);
+    (void)flags;
+    if (!e) fail_msg("%s: no tensor %s", k->file->path, full);
+    assert_int_equal(e->tensor.rank, rank);
+    for (int d = 0; d < rank; d++) assert_int_equal(e->tensor.shape[d], shape[d]);
+    *slot = e->tensor;
+}
+
+static void want_written(struct sdg_binder *self, const char *name, const int64_t *shape, int rank,
+                         unsigned flags, struct sdg_tensor *slot)
+{
+    struct walker *k = (struct walker *)self;
+    char full[256], dims[128];
+    (void)flags, (void)slot;
+    snprintf(full, sizeof full, "%s%s", k->prefix, name);
+    const size_t count = elements(shape, rank), end = k->offset + count * sizeof(float);
+    fprintf(k->header, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}",
+            k->offset ? "," : "{", full, sdg_shape_text(dims, sizeof dims, shape, rank), k->offset,
+            end);
+    k->offset = end;
+    float *values = malloc(count * sizeof *values);
+    assert_non_null(values);
+    test_hash_weight(values, full, shape, rank);
+    assert_int_equal(fwrite(values, sizeof *values, count, k->data), count);
+    free(values);
+}
+
+/* ---- models ---------------------------------------------------------------------------------- */
+
+/* The header's length decides where the data begin, so the data go to a second file first. */
+static void join(const char *path, const char *header, FILE *data)
+{
+    FILE *f = fopen(path, "wb");
+    if (!f) fail_msg("cannot write %s", path);
+    const uint64_t length = (strlen(header) + 7) / 8 * 8;
+    for (int i = 0; i < 8; i++) fputc((int)(length >> 8 * i & 255), f);
+    fprintf(f, "%-*s", (int)length, header);
+    static char block[1 << 16];
+    size_t got;
+    rewind(data);
+    while ((got = fread(block, 1, sizeof block, data)) > 0)
+        assert_int_equal(fwrite(block, 1, got, f), got);
+    assert_int_equal(fclose(f), 0);
+}
+
+void test_model_write(const char *path, const struct test_layout *l)
+{
+    char *header = NULL;
+    size_t size = 0;
+    struct walker k = {
+        .binder = {want_written}, .header = open_memstream(&header, &size), .data = tmpfile()};
+    assert_non_null(k.header);
+    assert_non_null(k.data);
+    struct test_model *m = new_model();
+    walk(m, l, &k);
+    fputs("}", k.header);
+    fclose(k.header);
+    join(path, header, k.data);
+    fclose(k.data);
+    free(header);
+    test_model_close(m);
+}
+
+struct test_model *test_model_open(const char *path, const struct test_layout *l)
+{
+    struct test_model *m = new_model();
+    sdgen_error err;
+    if (sdg_weights_open(&m->file, path, &err) != SDGEN_OK) fail_msg("%s", err.text);
+    struct walker k = {.binder = {want_lookup}, .file = &m->file};
+    walk(m, l, &k);
+    return m;
+}
+
+struct test_model *test_model_blank(const struct test_layout *l)
+{
+    struct test_model *m = new_model();
+    struct walker k = {.binder = {want_blank}};
+    walk(m, l, &k);
+    return m;
+}
+
+struct test_layout_count test_layout_count(const struct test_layout *l)
+{
+    struct test_model *m = new_model();
+    struct walker k = {.binder = {want_blank}};
+    const struct test_layout_count count = walk(m, l, &k);
+    test_model_close(m);
+    return count;
+}

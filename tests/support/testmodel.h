@@ -1,0 +1,59 @@
+/* testmodel.h - small models of the layouts in tests/layouts.json with hashed weights.
+ *
+ * Names and shapes come from the networks' own walks (sdg_*_bind) past a binder that lists them, so
+ * a test model has exactly the tensors that the networks ask for; tools/golden_models.py lists them
+ * a second time, and the original libraries check that list. */
+#ifndef SDG_TESTS_SUPPORT_TESTMODEL_H
+#define SDG_TESTS_SUPPORT_TESTMODEL_H
+
+#include "models/clip_text.h"
+#include "models/unet.h"
+#include "models/vae.h"
+#include "weights/weights.h"
+
+#define TEST_CLIP_PREFIX "cond_stage_model.transformer.text_model."
+#define TEST_UNET_PREFIX "model.diffusion_model."
+#define TEST_VAE_PREFIX "first_stage_model."
+
+struct test_layout {
+    struct sdg_clip_config clip;
+    struct sdg_unet_config unet;
+    struct sdg_vae_config vae;
+};
+
+/* Fails the test when tests/layouts.json has no such layout. */
+void test_layout_read(struct test_layout *l, const char *name);
+
+/* The three networks of Stable Diffusion 1.5. */
+void test_layout_sd15(struct test_layout *l);
+
+/* Writes the model as f32 safetensors, in single-file names. */
+void test_model_write(const char *path, const struct test_layout *l);
+
+/* The three networks bound to a file, or to nothing. */
+struct test_model {
+    struct sdg_weights file;
+    struct sdg_arena arena;
+    struct sdg_clip clip;
+    struct sdg_unet unet;
+    struct sdg_vae vae;
+};
+
+/* Fails the test when a tensor is missing or has another shape. The caller frees with
+ * test_model_close. */
+struct test_model *test_model_open(const char *path, const struct test_layout *l);
+
+/* Networks with shapes and no data: for dry runs. */
+struct test_model *test_model_blank(const struct test_layout *l);
+void test_model_close(struct test_model *m);
+
+/* Number of tensors and of their elements that a network asks for. */
+struct test_count {
+    size_t tensors, elements;
+};
+struct test_layout_count {
+    struct test_count clip, unet, vae;
+};
+struct test_layout_count test_layout_count(const struct test_layout *l);
+
+#endif

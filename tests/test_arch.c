@@ -1,0 +1,338 @@
+/* test_arch.c - plans of networks read back from files that the networks' own walks have written:
+ * the real SD1.5, whose parameter counts are known, small ones of every form, and impossible ones.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/support/blankfile.h"
+#include "weights/arch.h"
+#include "weights/arch_names.h"
+
+#define CLIP "cond_stage_model.transformer.text_model."
+#define UNET "model.diffusion_model."
+#define VAE "first_stage_model."
+
+static void open_blank(struct sdg_weights *w, struct test_blank *b)
+{
+    sdgen_error err = {0};
+    test_blank_write(b);
+    if (sdg_weights_open(w, b->path, &err) != SDGEN_OK) fail_msg("%s", err.text);
+}
+
+static void close_blank(struct sdg_weights *w, struct test_blank *b)
+{
+    sdg_weights_close(w);
+    test_blank_remove(b);
+}
+
+#define EXPECT_OK(call)                                   \
+    do {                                                  \
+        sdgen_error err = {0};                            \
+        if ((call) != SDGEN_OK) fail_msg("%s", err.text); \
+    } while (0)
+
+static void expect_unet(const struct sdg_unet_config *want)
+{
+    struct test_blank b;
+    struct sdg_weights w;
+    struct sdg_unet_config got;
+    test_blank_begin(&b);
+    test_blank_model(&b, NULL, want, NULL);
+    open_blank(&w, &b);
+    EXPECT_OK(sdg_arch_unet(&got, &w, UNET, &err));
+    const size_t first = offsetof(struct sdg_unet_config, linear_projection);
+    const size_t last = offsetof(struct sdg_unet_config, heads); /* between them may be padding */
+    assert_memory_equal(&got, want, first);
+    assert_int_equal(got.linear_projection, want->linear_projection);
+    assert_memory_equal(got.heads, want->heads, sizeof got - last);
+    close_blank(&w, &b);
+}
+
+static void expect_vae(const struct sdg_vae_config *want)
+{
+    struct test_blank b;
+    struct sdg_weights w;
+    struct sdg_vae_config got;
+    test_blank_begin(&b);
+    test_blank_model(&b, NULL, NULL, want);
+    open_blank(&w, &b);
+    EXPECT_OK(sdg_arch_vae(&got, &w, VAE, &err));
+    assert_memory_equal(&got, want, offsetof(struct sdg_vae_config, has_encoder));
+    assert_int_equal(got.has_encoder, want->has_encoder);
+    close_blank(&w, &b);
+}
+
+/* Tensors and parameters of Stable Diffusion 1.5, as the published checkpoint has them. */
+static void test_sd15_counts(void **state)
+{
+    static const struct {
+        const struct sdg_clip_config *clip;
+        const struct sdg_unet_config *unet;
+        const struct sdg_vae_config *vae;
+        size_t tensors, parameters;
+    } known[] = {{&test_sd15_clip, NULL, NULL, 196, 123060480},
+                 {NULL, &test_sd15_unet, NULL, 686, 859520964},
+                 {NULL, NULL, &test_sd15_vae, 248, 83653863}};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct test_blank b;
+        test_blank_begin(&b);
+        test_blank_model(&b, known[i].clip, known[i].unet, known[i].vae);
+        assert_int_equal(b.count, known[i].tensors);
+        assert_int_equal(b.parameters, known[i].parameters);
+        test_blank_remove(&b);
+    }
+}
+
+static void test_sd15(void **state)
+{
+    struct test_blank b;
+    struct sdg_weights w;
+    struct sdg_clip_config clip;
+    (void)state;
+    expect_unet(&test_sd15_unet);
+    expect_vae(&test_sd15_vae);
+    test_blank_begin(&b);
+    test_blank_model(&b, &test_sd15_clip, &test_sd15_unet, &test_sd15_vae);
+    open_blank(&w, &b);
+    EXPECT_OK(sdg_arch_clip(&clip, &w, CLIP, &err));
+    assert_memory_equal(&clip, &test_sd15_clip, sizeof clip);
+    close_blank(&w, &b);
+}
+
+static void test_unets_of_other_forms(void **state)
+{
+    struct sdg_unet_config c = test_small_unet;
+    (void)state;
+    expect_unet(&c);
+    c.middle_depth = 3; /* deep transformers, nine input channels, three resblocks a level */
+    c.depth[1] = 2;
+    c.in_channels = 9;
+    c.blocks = 4;
+    expect_unet(&c);
+    c.middle_depth = 0; /* transformers on the first level only */
+    c.depth[0] = 16;
+    c.depth[1] = 0;
+    expect_unet(&c);
+    c = test_small_unet; /* linear projections: heads of 64 */
+    c.linear_projection = true;
+    c.channels[0] = 64, c.channels[1] = 128;
+    c.depth[0] = 1;
+    c.heads[0] = 1, c.heads[1] = 2, c.middle_heads = 2;
+    expect_unet(&c);
+    c = test_small_unet; /* one level, and the most that there can be */
+    c.levels = 1;
+    c.channels[1] = c.depth[1] = c.heads[1] = 0;
+    expect_unet(&c);
+    c.levels = SDG_UNET_MAX_LEVELS;
+    for (int l = 0; l < c.levels; l++) {
+        c.channels[l] = 32 + 32 * (l % 3);
+        c.heads[l] = 8;
+    }
+    c.time_width = 77;
+    expect_unet(&c);
+}
+
+static void test_vaes_of_other_forms(void **state)
+{
+    struct sdg_vae_config c = test_small_vae;
+    (void)state;
+    expect_vae(&c);
+    c.has_encoder = false;
+    c.z_channels = 16;
+    expect_vae(&c);
+    c.levels = 1;
+    c.channels[1] = 0;
+    c.image_channels = 4;
+    expect_vae(&c);
+    c.levels = SDG_VAE_MAX_LEVELS;
+    c.blocks = SDG_VAE_MAX_BLOCKS;
+    c.has_encoder = true;
+    for (int l = 0; l < c.levels; l++) c.channels[l] = 32;
+    expect_vae(&c);
+}
+
+/* ---- what is refused ---- */
+
+/* A small, whole model with one more tensor of zeros, or with one left out or bent. */
+struct mischief {
+    const char *add;
+    int64_t shape[2];
+    const char *drop, *bend;
+    const char *complaint; /* must be in the message */
+};
+
+static void expect_refusal(const struct mischief *m)
+{
+    struct test_blank b;
+    struct sdg_weights w;
+    sdgen_error err = {0};
+    struct sdg_clip_config clip;
+    struct sdg_unet_config unet;
+    struct sdg_vae_config vae;
+    test_blank_begin(&b);
+    b.drop = m->drop;
+    b.bend = m->bend;
+    test_blank_model(&b, &test_small_clip, &test_small_unet, &test_small_vae);
+    if (m->add) test_blank_add(&b, m->add, SDG_F16, m->shape, 2);
+    open_blank(&w, &b);
+    sdgen_status status = sdg_arch_clip(&clip, &w, CLIP, &err);
+    if (status == SDGEN_OK) status = sdg_arch_unet(&unet, &w, UNET, &err);
+    if (status == SDGEN_OK) status = sdg_arch_vae(&vae, &w, VAE, &err);
+    if (status != SDGEN_ERR_MODEL || !strstr(err.text, m->complaint))
+        fail_msg("wanted a complaint about %s, got status %d: %s", m->complaint, (int)status,
+                 err.text);
+    assert_non_null(strstr(err.text, b.path));
+    close_blank(&w, &b);
+}
+
+static void test_refusals(void **state)
+{
+    static const struct mischief all[] = {
+        /* more than there is room for */
+        {UNET "input_blocks.48.0.op.weight", {0, 0}, NULL, NULL, "input_blocks.48.0.op"},
+        {UNET "output_blocks.999999999999999999999.0.x", {0, 0}, NULL, NULL, "more blocks"},
+        {UNET "middle_block.1.transformer_blocks.16.x", {0, 0}, NULL, NULL, "more blocks"},
+        {UNET "output_blocks.0.1.transformer_blocks.4294967296.x",
+         {0, 0},
+         NULL,
+         NULL,
+         "more blocks"},
+        {CLIP "encoder.layers.64.mlp.fc1.bias", {0, 0}, NULL, NULL, "more layers"},
+        {VAE "decoder.up.8.block.0.x", {0, 0}, NULL, NULL, "decoder.up.8"},
+        {VAE "decoder.up.0.block.9.x", {0, 0}, NULL, NULL, "decoder.up.0.block.9"},
+        {VAE "encoder.down.1.attn.0.q.weight", {0, 0}, NULL, NULL, "attention only in the middle"},
+        /* blocks that do not fit the others */
+        {UNET "input_blocks.5.0.in_layers.0.weight",
+         {0, 0},
+         NULL,
+         NULL,
+         "input_blocks.4 is missing"},
+        {UNET "input_blocks.4.0.in_layers.0.weight", {0, 0}, NULL, NULL, "of the same level"},
+        {UNET "input_blocks.4.0.op.weight", {0, 0}, NULL, NULL, "ends a level of"},
+        {UNET "output_blocks.4.0.in_layers.0.weight", {0, 0}, NULL, NULL, "has 5 entries"},
+        {UNET "output_blocks.3.1.transformer_blocks.0.x", {0, 0}, NULL, NULL, "output_blocks.3"},
+        {VAE "encoder.down.2.block.0.x", {0, 0}, NULL, NULL, "3 levels"},
+        {VAE "encoder.down.1.block.1.x", {0, 0}, NULL, NULL, "2 resblocks, not 1"},
+        {VAE "decoder.up.1.block.2.x", {0, 0}, NULL, NULL, "3 resblocks, not 2"},
+        /* the only witness of a width is gone */
+        {NULL, {0}, UNET "input_blocks.0.0.weight", NULL, "input_blocks.0.0.weight"},
+        {NULL, {0}, CLIP "embeddings.token_embedding.weight", NULL, "token_embedding.weight"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) expect_refusal(&all[i]);
+}
+
+/* Widths that no layer has: absurd, zero, of no whole groups, of no whole heads. */
+static void test_absurd_widths(void **state)
+{
+    static const struct sdg_width_rule rule = {{{"a", 0}, {"b", 1}, {"c", 0}}, 32};
+    static const struct {
+        int64_t a, b, c;
+        int want; /* 0: refused */
+    } cases[] = {
+        {64, 64, 64, 64}, {96, 64, 64, 64},  {64, 96, 64, 64},
+        {64, 64, 96, 64}, {64, 96, 128, 64}, {0, 0, 64, 0},
+        {64, 0, 0, 0},    {48, 48, 64, 0},   {INT64_C(1) << 40, 0, 32, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct test_blank b;
+        struct sdg_weights w;
+        sdgen_error err = {0};
+        int width = 0;
+        test_blank_begin(&b);
+        /* no data: each has a zero extent beside the one that is looked at */
+        test_blank_add(&b, "p.x.a", SDG_F32, (const int64_t[]) {cases[i].a, 0}, 2);
+        test_blank_add(&b, "p.x.b", SDG_F32, (const int64_t[]) {0, cases[i].b}, 2);
+        test_blank_add(&b, "p.x.c", SDG_F32, (const int64_t[]) {cases[i].c, 0}, 2);
+        open_blank(&w, &b);
+        const sdgen_status status = sdg_arch_width(&width, &w, "p.", "x.", &rule, &err);
+        assert_int_equal(status, cases[i].want ? SDGEN_OK : SDGEN_ERR_MODEL);
+        if (cases[i].want) assert_int_equal(width, cases[i].want);
+        assert_int_equal(sdg_arch_width(&width, &w, "q.", "x.", &rule, &err), SDGEN_ERR_MODEL);
+        assert_non_null(strstr(err.text, "q.x.a"));
+        close_blank(&w, &b);
+    }
+}
+
+static void test_heads_that_do_not_divide(void **state)
+{
+    struct sdg_unet_config c = test_small_unet;
+    struct test_blank b;
+    struct sdg_weights w;
+    sdgen_error err = {0};
+    (void)state;
+    c.linear_projection = true; /* 96 channels are no whole number of heads of 64 */
+    test_blank_begin(&b);
+    test_blank_model(&b, NULL, &c, NULL);
+    open_blank(&w, &b);
+    assert_int_equal(sdg_arch_unet(&c, &w, UNET, &err), SDGEN_ERR_MODEL);
+    assert_non_null(strstr(err.text, "96 channels"));
+    close_blank(&w, &b);
+}
+
+static void test_nothing_there(void **state)
+{
+    struct test_blank b;
+    struct sdg_weights w;
+    sdgen_error err = {0};
+    struct sdg_clip_config clip;
+    struct sdg_unet_config unet;
+    struct sdg_vae_config vae;
+    (void)state;
+    test_blank_begin(&b);
+    test_blank_add(&b, "x", SDG_F32, NULL, 0);
+    open_blank(&w, &b);
+    assert_int_equal(sdg_arch_clip(&clip, &w, CLIP, &err), SDGEN_ERR_MODEL);
+    assert_int_equal(sdg_arch_unet(&unet, &w, UNET, &err), SDGEN_ERR_MODEL);
+    assert_int_equal(sdg_arch_vae(&vae, &w, VAE, &err), SDGEN_ERR_MODEL);
+    close_blank(&w, &b);
+}
+
+static void test_numbers_in_names(void **state)
+{
+    static const struct {
+        const char *name;
+        int number; /* -1: none */
+    } cases[] = {{"a.0.x", 0},
+                 {"a.12.x", 12},
+                 {"a.012.x", -1},
+                 {"a..x", -1},
+                 {"a.-1.x", -1},
+                 {"a.1", -1},
+                 {"a.1x.y", -1},
+                 {"b.1.x", -1},
+                 {"a.00.x", -1},
+                 {"a.999999.", 999999},
+                 {"a.18446744073709551616.x", 999999},
+                 {"a.+1.x", -1}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *rest = NULL;
+        int number = -1;
+        assert_int_equal(sdg_name_number(&rest, &number, cases[i].name, "a."),
+                         cases[i].number >= 0);
+        assert_int_equal(number, cases[i].number);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sd15_counts),
+        cmocka_unit_test(test_sd15),
+        cmocka_unit_test(test_unets_of_other_forms),
+        cmocka_unit_test(test_vaes_of_other_forms),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_absurd_widths),
+        cmocka_unit_test(test_heads_that_do_not_divide),
+        cmocka_unit_test(test_nothing_there),
+        cmocka_unit_test(test_numbers_in_names),
+    };
+    return cmocka_run_group_tests_name("arch", tests, NULL, NULL);
+}

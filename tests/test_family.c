@@ -1,0 +1,337 @@
+/* test_family.c - every kind of weight file is known by the names and shapes that the real ones
+ * have, and refused by name where it does not run; then what sdg_model_open makes of whole models.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/support/blankfile.h"
+#include "weights/family.h"
+
+#define UNET "model.diffusion_model."
+#define CONTEXT UNET "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+#define CONV_IN UNET "input_blocks.0.0.weight"
+#define LABEL UNET "label_emb.0.0.weight"
+#define CLIP_L "cond_stage_model.transformer.text_model.final_layer_norm.weight"
+#define OPENCLIP "cond_stage_model.model.ln_final.weight"
+
+struct named {
+    const char *name;
+    int64_t a, b; /* shape [a,b]; b is 0 where it does not matter */
+};
+
+struct specimen {
+    enum sdg_kind kind;
+    const char *words; /* in the refusal */
+    struct named has[6];
+};
+
+static const struct specimen specimens[] = {
+    {SDG_KIND_SD1, NULL, {{CONV_IN, 320, 4}, {CONTEXT, 320, 768}, {CLIP_L, 1, 0}}},
+    {SDG_KIND_SD1,
+     NULL,
+     {{CONV_IN, 64, 4},
+      {CONTEXT, 64, 128},
+      {"cond_stage_model.transformer.encoder.layers.0.layer_norm1.bias", 1, 0}}},
+    /* an old full ControlNet file holds the checkpoint it was trained on */
+    {SDG_KIND_SD1,
+     NULL,
+     {{CONV_IN, 320, 4}, {CONTEXT, 320, 768}, {CLIP_L, 1, 0}, {"control_model.x", 1, 0}}},
+    {SDG_KIND_SD1_INPAINT, "inpainting", {{CONV_IN, 320, 9}, {CONTEXT, 320, 768}, {CLIP_L, 1, 0}}},
+    {SDG_KIND_SD1_PIX2PIX,
+     "InstructPix2Pix",
+     {{CONV_IN, 320, 8}, {CONTEXT, 320, 768}, {CLIP_L, 1, 0}}},
+    {SDG_KIND_UNET_CHANNELS,
+     "extra input channels",
+     {{CONV_IN, 320, 6}, {CONTEXT, 320, 768}, {CLIP_L, 1, 0}}},
+    {SDG_KIND_SD1_V,
+     "v-prediction",
+     {{CONV_IN, 320, 4}, {CONTEXT, 320, 768}, {CLIP_L, 1, 0}, {"v_pred", 0, 0}}},
+    {SDG_KIND_SD2,
+     "Stable Diffusion 2.x checkpoint",
+     {{CONV_IN, 320, 4}, {CONTEXT, 320, 1024}, {OPENCLIP, 1, 0}}},
+    {SDG_KIND_SD2_INPAINT,
+     "2.x inpainting",
+     {{CONV_IN, 320, 9}, {CONTEXT, 320, 1024}, {OPENCLIP, 1, 0}}},
+    {SDG_KIND_SD2_DEPTH, "depth", {{CONV_IN, 320, 5}, {CONTEXT, 320, 1024}, {OPENCLIP, 1, 0}}},
+    {SDG_KIND_X4_UPSCALER,
+     "x4 upscaler",
+     {{CONV_IN, 256, 7}, {CONTEXT, 256, 1024}, {OPENCLIP, 1, 0}}},
+    {SDG_KIND_SDXL,
+     "Stable Diffusion XL checkpoint",
+     {{CONV_IN, 320, 4},
+      {CONTEXT, 640, 2048},
+      {LABEL, 1280, 2816},
+      {"conditioner.embedders.1.model.ln_final.weight", 1, 0}}},
+    {SDG_KIND_SDXL_INPAINT,
+     "XL inpainting",
+     {{CONV_IN, 320, 9}, {CONTEXT, 640, 2048}, {LABEL, 1280, 2816}}},
+    {SDG_KIND_SDXL_REFINER,
+     "XL refiner",
+     {{CONV_IN, 384, 4},
+      {CONTEXT, 768, 1280},
+      {LABEL, 1536, 2560},
+      {"conditioner.embedders.0.model.ln_final.weight", 1, 0}}},
+    {SDG_KIND_SD3,
+     "Stable Diffusion 3",
+     {{UNET "joint_blocks.0.context_block.attn.qkv.bias", 1, 0}}},
+    {SDG_KIND_FLUX, "Flux", {{"double_blocks.0.img_attn.norm.key_norm.scale", 1, 0}}},
+    {SDG_KIND_UNET_ONLY,
+     "without text encoder",
+     {{CONV_IN, 320, 4}, {CONTEXT, 320, 768}, {"first_stage_model.decoder.conv_in.bias", 1, 0}}},
+    {SDG_KIND_UNET_ONLY, "without text encoder", {{"input_blocks.0.0.weight", 320, 4}}},
+    {SDG_KIND_VAE, "--vae", {{"first_stage_model.decoder.conv_in.bias", 1, 0}}},
+    {SDG_KIND_VAE, "--vae", {{"decoder.up.0.block.0.norm1.bias", 1, 0}}},
+    {SDG_KIND_TEXT_ENCODER, "text encoder", {{"text_model.encoder.layers.0.mlp.fc1.bias", 1, 0}}},
+    {SDG_KIND_TEXT_ENCODER, "text encoder", {{"encoder.layers.0.self_attn.k_proj.bias", 1, 0}}},
+    {SDG_KIND_CONTROLNET, "ControlNet", {{"control_model.input_hint_block.0.bias", 1, 0}}},
+    {SDG_KIND_CONTROLNET,
+     "ControlNet",
+     {{"controlnet_cond_embedding.conv_in.bias", 1, 0},
+      {"down_blocks.0.resnets.0.conv1.bias", 1, 0}}},
+    {SDG_KIND_LORA,
+     "LoRA",
+     {{"lora_unet_mid_block_attentions_0_proj_in.lora_down.weight", 4, 320},
+      {"lora_unet_mid_block_attentions_0_proj_in.lora_up.weight", 320, 4}}},
+    {SDG_KIND_LORA, "LoRA", {{"unet.mid_block.attentions.0.proj_in.lora_A.weight", 4, 320}}},
+    {SDG_KIND_LORA, "LoRA", {{"lora_unet_mid_block_attentions_0_proj_in.hada_w1_a", 4, 320}}},
+    {SDG_KIND_EMBEDDING, "embedding", {{"emb_params", 4, 768}}},
+    {SDG_KIND_EMBEDDING, "embedding", {{"<cat-toy>", 1, 768}}},
+    {SDG_KIND_EMBEDDING, "embedding", {{"clip_l", 4, 768}, {"clip_g", 4, 1280}}},
+    {SDG_KIND_TAESD, "TAESD", {{"3.conv.0.weight", 64, 64}, {"1.weight", 64, 4}}},
+    {SDG_KIND_ESRGAN, "ESRGAN", {{"model.1.sub.0.RDB1.conv1.0.weight", 32, 64}, {"x", 1, 0}}},
+    {SDG_KIND_ESRGAN, "ESRGAN", {{"body.0.rdb1.conv1.weight", 32, 64}, {"conv_first.bias", 1, 0}}},
+    {SDG_KIND_DIFFUSERS_UNET,
+     "diffusers",
+     {{"down_blocks.0.resnets.0.conv1.bias", 1, 0}, {"conv_in.weight", 320, 4}}},
+    {SDG_KIND_DIFFUSERS_VAE, "diffusers", {{"decoder.up_blocks.0.resnets.0.conv1.bias", 1, 0}}},
+    {SDG_KIND_UNKNOWN, "bert.encoder", {{"bert.encoder", 2, 3}, {"cls", 1, 0}}},
+    {SDG_KIND_UNKNOWN, "0 tensors", {{NULL, 0, 0}}},
+    /* conditioned on a label of unknown meaning */
+    {SDG_KIND_UNKNOWN,
+     "label_emb",
+     {{CONV_IN, 320, 4}, {CONTEXT, 320, 555}, {LABEL, 320, 777}, {CLIP_L, 1, 0}}},
+};
+
+static void open_blank(struct sdg_weights *w, struct test_blank *b)
+{
+    sdgen_error err = {0};
+    test_blank_write(b);
+    if (sdg_weights_open(w, b->path, &err) != SDGEN_OK) fail_msg("%s", err.text);
+}
+
+static void test_specimens(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof specimens / sizeof specimens[0]; i++) {
+        const struct specimen *s = &specimens[i];
+        struct test_blank b;
+        struct sdg_weights w;
+        struct sdg_finding f;
+        sdgen_error err = {0};
+        test_blank_begin(&b);
+        for (int t = 0; t < 6 && s->has[t].name; t++)
+            test_blank_add(&b, s->has[t].name, SDG_F16,
+                           (const int64_t[]) {s->has[t].a, s->has[t].b}, s->has[t].b ? 2 : 1);
+        open_blank(&w, &b);
+        sdg_family_find(&f, &w);
+        const sdgen_status status = sdg_family_check(&f, &w, &err);
+        if (f.kind != s->kind)
+            fail_msg("specimen %zu is of kind %d, found %d: %s", i, (int)s->kind, (int)f.kind,
+                     err.text);
+        assert_int_equal(status, s->kind == SDG_KIND_SD1       ? SDGEN_OK
+                                 : s->kind == SDG_KIND_UNKNOWN ? SDGEN_ERR_MODEL
+                                                               : SDGEN_ERR_ARG);
+        assert_true(f.evidence_count > 0);
+        if (s->words && (!strstr(err.text, s->words) || !strstr(err.text, b.path)))
+            fail_msg("specimen %zu: no '%s' in: %s", i, s->words, err.text);
+        sdg_weights_close(&w);
+        test_blank_remove(&b);
+    }
+}
+
+/* ---- whole models ---- */
+
+static struct sdg_model *new_model(void)
+{
+    struct sdg_model *m = calloc(1, sizeof *m);
+    assert_non_null(m);
+    return m;
+}
+
+/* Writes b as the small model with one metadata entry, opens it, and gives the status. */
+static sdgen_status open_small(struct sdg_model *m, struct test_blank *b, const char *key,
+                               const char *value, sdgen_error *err)
+{
+    test_blank_begin(b);
+    test_blank_metadata(b, key, value);
+    test_blank_model(b, &test_small_clip, &test_small_unet, &test_small_vae);
+    test_blank_write(b);
+    const struct sdg_model_options options = {.path = b->path};
+    return sdg_model_open(m, &options, err);
+}
+
+static void test_native_size(void **state)
+{
+    static const struct {
+        const char *text;
+        int width, height;
+    } cases[] = {{"128x128", 128, 128},  {"640x448", 640, 448},  {"512x513", 512, 512},
+                 {"128", 512, 512},      {"128x128x", 512, 512}, {"-64x64", 512, 512},
+                 {"99999x64", 512, 512}, {"8x8", 512, 512},      {"", 512, 512},
+                 {"64x4096", 64, 4096}};
+    struct sdg_model *m = new_model();
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct test_blank b;
+        sdgen_error err = {0};
+        if (open_small(m, &b, "modelspec.resolution", cases[i].text, &err) != SDGEN_OK)
+            fail_msg("%s", err.text);
+        assert_int_equal(m->native_width, cases[i].width);
+        assert_int_equal(m->native_height, cases[i].height);
+        sdg_model_close(m);
+        test_blank_remove(&b);
+    }
+    free(m);
+}
+
+static void test_prediction_type(void **state)
+{
+    static const struct {
+        const char *text;
+        sdgen_status status;
+    } cases[] = {{"v", SDGEN_ERR_ARG}, {"v_prediction", SDGEN_ERR_ARG}, {"epsilon", SDGEN_OK}};
+    struct sdg_model *m = new_model();
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct test_blank b;
+        sdgen_error err = {0};
+        assert_int_equal(open_small(m, &b, "modelspec.prediction_type", cases[i].text, &err),
+                         cases[i].status);
+        sdg_model_close(m);
+        test_blank_remove(&b);
+    }
+    free(m);
+}
+
+static void test_other_vae(void **state)
+{
+    struct test_blank model, vae, unet;
+    struct sdg_model *m = new_model();
+    struct sdg_vae_config other = test_small_vae;
+    struct sdg_model_options options = {0};
+    sdgen_error err = {0};
+    (void)state;
+    test_blank_begin(&model);
+    test_blank_model(&model, &test_small_clip, &test_small_unet, NULL);
+    test_blank_write(&model);
+    options.path = model.path;
+    assert_int_equal(sdg_model_open(m, &options, &err), SDGEN_ERR_MODEL);
+    assert_non_null(strstr(err.text, "--vae"));
+
+    other.channels[1] = 96; /* bare names, as VAE files have them */
+    test_blank_begin(&vae);
+    struct sdg_vae *slots = calloc(1, sizeof *slots);
+    sdg_vae_bind(slots, &other, &vae.binder);
+    free(slots);
+    test_blank_write(&vae);
+    options.vae_path = vae.path;
+    if (sdg_model_open(m, &options, &err) != SDGEN_OK) fail_msg("%s", err.text);
+    assert_int_equal(m->vae.config.channels[1], 96);
+    assert_string_equal(m->vae_file.path, vae.path);
+    sdg_model_close(m);
+
+    test_blank_begin(&unet); /* no VAE in there either: the message names that file */
+    test_blank_model(&unet, NULL, &test_small_unet, NULL);
+    test_blank_write(&unet);
+    options.vae_path = unet.path;
+    assert_int_equal(sdg_model_open(m, &options, &err), SDGEN_ERR_MODEL);
+    assert_non_null(strstr(err.text, unet.path));
+    test_blank_remove(&model);
+    test_blank_remove(&vae);
+    test_blank_remove(&unet);
+    free(m);
+}
+
+/* A checkpoint's own VAE, replaced, is not counted as unused. */
+static void test_whole_checkpoint_as_vae(void **state)
+{
+    struct test_blank a, b;
+    struct sdg_model *m = new_model();
+    sdgen_error err = {0};
+    (void)state;
+    assert_int_equal(open_small(m, &a, "k", "v", &err), SDGEN_OK);
+    sdg_model_close(m);
+    assert_int_equal(open_small(m, &b, "k", "v", &err), SDGEN_OK);
+    sdg_model_close(m);
+    const struct sdg_model_options options = {.path = a.path, .vae_path = b.path};
+    if (sdg_model_open(m, &options, &err) != SDGEN_OK) fail_msg("%s", err.text);
+    assert_int_equal(m->unused, 0);
+    sdg_model_close(m);
+    test_blank_remove(&a);
+    test_blank_remove(&b);
+    free(m);
+}
+
+/* The old naming leaves "text_model." out of the text encoder's names. */
+static void test_old_text_encoder_names(void **state)
+{
+    struct test_blank b;
+    struct sdg_model *m = new_model();
+    struct sdg_clip *slots = calloc(1, sizeof *slots);
+    sdgen_error err = {0};
+    (void)state;
+    test_blank_begin(&b);
+    b.prefix = "cond_stage_model.transformer.";
+    sdg_clip_bind(slots, &test_small_clip, &b.binder);
+    test_blank_model(&b, NULL, &test_small_unet, &test_small_vae);
+    test_blank_write(&b);
+    const struct sdg_model_options options = {.path = b.path};
+    if (sdg_model_open(m, &options, &err) != SDGEN_OK) fail_msg("%s", err.text);
+    assert_int_equal(m->unused, 0);
+    sdg_model_close(m);
+    test_blank_remove(&b);
+    free(slots);
+    free(m);
+}
+
+static void test_networks_that_do_not_fit(void **state)
+{
+    const struct sdg_clip_config clip = test_small_clip;
+    struct sdg_clip_config other = clip;
+    struct sdg_unet_config unet = test_small_unet;
+    const struct sdg_vae_config vae = test_small_vae;
+    sdgen_error err = {0};
+    (void)state;
+    assert_int_equal(sdg_model_fits(&clip, &unet, &vae, "x", &err), SDGEN_OK);
+    assert_int_equal(sdg_model_fits(&clip, &unet, NULL, "x", &err), SDGEN_OK);
+    other.vocab = 1000;
+    assert_int_equal(sdg_model_fits(&other, &unet, &vae, "x", &err), SDGEN_ERR_MODEL);
+    other = clip;
+    other.positions = 40;
+    assert_int_equal(sdg_model_fits(&other, &unet, &vae, "x", &err), SDGEN_ERR_MODEL);
+    unet.context = 128;
+    assert_int_equal(sdg_model_fits(&clip, &unet, &vae, "x", &err), SDGEN_ERR_MODEL);
+    assert_non_null(strstr(err.text, "64 wide"));
+    unet = test_small_unet;
+    unet.out_channels = 8;
+    assert_int_equal(sdg_model_fits(&clip, &unet, &vae, "x", &err), SDGEN_ERR_MODEL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_specimens),
+        cmocka_unit_test(test_native_size),
+        cmocka_unit_test(test_prediction_type),
+        cmocka_unit_test(test_other_vae),
+        cmocka_unit_test(test_whole_checkpoint_as_vae),
+        cmocka_unit_test(test_old_text_encoder_names),
+        cmocka_unit_test(test_networks_that_do_not_fit),
+    };
+    return cmocka_run_group_tests_name("family", tests, NULL, NULL);
+}

@@ -1,0 +1,64 @@
+#!/bin/sh
+# check_full.sh - everything that takes too long, or too many packages, for `make check`.
+#
+#   sh tools/check_full.sh [STEP...]       default: every step, in this order
+#
+#   check     make check
+#   live      remakes the goldens with the original libraries in a copy of the tree, and tests against them
+#   ckpt      the bundled model in every form of torch.save draws the same bits
+#   fullsize  the full size of Stable Diffusion 1.5, hash weights, against diffusers; memory and time
+#   clang     make check with clang
+#   asan      make check under the address and undefined-behaviour sanitizers
+#   tsan      make check under clang's thread sanitizer
+#   aarch64   make check for 64-bit ARM under qemu-user
+#   fuzz      every fuzz target for FUZZ_SECONDS (600)
+#
+# Packages beyond those of check.sh: sh tools/setup.sh full. Logs go to $BUILD/full. The last line is
+# "N passed, N failed, N skipped", counted in steps.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+BUILD=${BUILD:-build}
+logs=$BUILD/full
+mkdir -p "$logs"
+python() { "$(sh tools/venv.sh | tail -n 1)" "$@"; }
+
+step_check() { make check; }
+step_live() {
+    copy=$BUILD/live
+    rm -rf "$copy"
+    mkdir -p "$copy"
+    sh tools/venv.sh >/dev/null || return 1
+    tar -cf - --exclude=__pycache__ Makefile README.md .clang-format src kernels models tests bench tools |
+        tar -C "$copy" -xf - || return 1
+    ln -s "$(pwd)/.venv" "$copy/.venv"
+    sh "$copy/tools/goldens.sh" || return 1
+    binaries=$(cd "$BUILD" && pwd)
+    BUILD=$binaries SDGEN=$binaries/sdgen sh "$copy/tests/run.sh"
+}
+step_ckpt() { python tools/check_ckpt.py --sdgen "$BUILD/sdgen"; }
+step_fullsize() { python tools/check_fullsize.py --sdgen "$BUILD/sdgen"; }
+step_clang() { make -j"$(nproc)" CC=clang BUILD="$BUILD/clang" test-programs && make CC=clang BUILD="$BUILD/clang" check; }
+step_asan() { make asan; }
+step_tsan() { make tsan; }
+step_aarch64() { sh tools/check_aarch64.sh; }
+step_fuzz() { FUZZ_SECONDS=${FUZZ_SECONDS:-600} make fuzz; }
+
+[ $# -gt 0 ] || set -- check live ckpt fullsize clang asan tsan aarch64 fuzz
+make -s -j"$(nproc)" test-programs || exit 1
+passed=0
+failed=0
+for step in "$@"; do
+    start=$(date +%s)
+    echo "== $step"
+    if "step_$step" >"$logs/$step.log" 2>&1; then
+        passed=$((passed + 1))
+        verdict=passed
+    else
+        failed=$((failed + 1))
+        verdict=FAILED
+    fi
+    tail -n "$([ "$verdict" = passed ] && echo 3 || echo 60)" "$logs/$step.log" | sed 's/^/    /'
+    echo "== $step $verdict after $(($(date +%s) - start)) s, log in $logs/$step.log"
+done
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" -eq 0 ]

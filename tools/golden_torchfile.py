@@ -1,0 +1,120 @@
+"""Writes tests/golden/torch/: small checkpoints as torch.save writes them. Read by tests/test_torchfile.c and
+tests/test_hostile.c.
+
+usage: golden_torchfile.py [FOLDER]
+
+NAME.ckpt with NAME.safetensors: the same tensors, which sdgen must read alike, bit for bit.
+refused_NAME.pt: kinds of files that torch writes and sdgen refuses by name.
+"""
+import collections
+import pathlib
+import sys
+import types
+
+import numpy
+import torch
+from safetensors.torch import save_file
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+INTEGERS = [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool]
+FLOATS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
+NEWER = [torch.uint64, torch.uint32, torch.uint16, torch.float8_e4m3fn, torch.float8_e5m2]
+
+
+def ramp(*shape, dtype=torch.float32):
+    """-1, 2, -3, 4, ... scaled: every element its own value, exact in every float type but the 8-bit ones."""
+    count = int(numpy.prod(shape))
+    values = torch.arange(1, count + 1, dtype=torch.float64)
+    values[::2] *= -1
+    return (values / 4).reshape(shape).to(dtype)
+
+
+class Block(torch.nn.Module):
+    """Parameters, a buffer and a number: what a state_dict is made of."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(2, 3, 3)
+        self.norm = torch.nn.BatchNorm1d(3)
+        self.register_buffer("position_ids", torch.arange(7).reshape(1, 7))
+        for i, value in enumerate(self.parameters()):
+            value.data = ramp(*value.shape) + i
+
+
+def types_of(dtypes):
+    return {f"kind.{str(d).removeprefix('torch.')}": ramp(2, 3).abs().to(d) for d in dtypes}
+
+
+def lightning():
+    """A checkpoint as pytorch-lightning 1.4 wrote it, with the objects that Stable Diffusion's carry."""
+    def module(name):
+        return sys.modules.setdefault(name, types.ModuleType(name))
+
+    callbacks = module("pytorch_lightning.callbacks.model_checkpoint")
+    module("pytorch_lightning").callbacks = module("pytorch_lightning.callbacks")
+    callbacks.ModelCheckpoint = type("ModelCheckpoint", (), {"__module__": callbacks.__name__})
+    weights = {"model.diffusion_model.out.2.weight": ramp(4, 2, 3, 3, dtype=torch.float16),
+               "model_ema.decay": torch.tensor(0.9999), "model_ema.num_updates": torch.tensor(7, dtype=torch.int32)}
+    return weights, {
+        "epoch": 6, "global_step": 470000, "pytorch-lightning_version": "1.4.2", "state_dict": weights,
+        "callbacks": {callbacks.ModelCheckpoint: {"monitor": None, "best_model_score": numpy.float64(0.5),
+                                                  "dirpath": "/tmp", "kept": [1, 2.5, True, (1, 2, 3, 4)]}},
+        "optimizer_states": [{"state": {0: {"step": 1, "exp_avg": ramp(3)}}, "param_groups": [{"lr": 1e-4}]}],
+        "lr_schedulers": [], "seen": {1, 2}, "size": torch.Size([1, 2]), "big": 1 << 40, "negative": -5,
+        "device": torch.device("cpu"), "type": torch.float32, "hyper_parameters": {"unet": {"channels": [320, 640]}},
+    }
+
+
+def views():
+    """Windows on storages in every way: shared, with an offset, strided, spread out, empty."""
+    base = ramp(4, 6)
+    attributed, parameter = ramp(3), torch.nn.Parameter(ramp(2, 2))
+    attributed.note = parameter.note = "kept by torch"
+    return {
+        "whole": base, "shared": base, "row": base[2], "rows": base[1:3], "transposed": base.t(), "step": base[:, ::2],
+        "block": base[1:, 2:5], "expanded": base[0, :1].expand(5), "spread": ramp(3, 1).expand(3, 4), "one": base[3, 5],
+        "permuted": ramp(2, 3, 4, 5).permute(3, 0, 2, 1), "empty": torch.zeros(0, 3), "empty_view": base[4:],
+        "channels_last": ramp(2, 3, 4, 5).to(memory_format=torch.channels_last), "thin": ramp(5, 1, 2).transpose(0, 1),
+        "half": ramp(6, 4, dtype=torch.float16).t(), "long": torch.arange(12).reshape(3, 4).t(),
+        "bytes": torch.arange(12, dtype=torch.uint8).reshape(3, 4).t(), "parameter": torch.nn.Parameter(ramp(2)),
+        "frozen": torch.nn.Parameter(ramp(2), requires_grad=False), "attributed": attributed,
+        "attributed_parameter": parameter, "na\u00efve.\U0001f431": ramp(1), "": ramp(2),
+    }
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else TOP / "tests/golden/torch")
+    folder.mkdir(parents=True, exist_ok=True)
+    weights, full = lightning()
+    module = Block().state_dict()
+    good = {
+        "floats": (types_of(FLOATS), types_of(FLOATS)), "integers": (types_of(INTEGERS), types_of(INTEGERS)),
+        "newer": (types_of(NEWER), types_of(NEWER)), "lightning": (weights, full), "module": (dict(module), module),
+        "nested_module": (dict(module), {"state_dict": module, "extra": ramp(2)}),
+        "ordered": (weights, collections.OrderedDict(weights)), "views": (views(), views()),
+        "only_dict": (types_of(FLOATS), {"params": types_of(FLOATS)}),
+        "twice_nested": (types_of(FLOATS), {"module": {"state_dict": types_of(FLOATS), "args": None}}),
+        "mixed": ({"a": ramp(2)}, {"a": ramp(2), "step": 3, 5: ramp(4), "inner": {"b": ramp(3)}, "none": None}),
+    }
+    for name, (tensors, saved) in good.items():
+        torch.save(saved, folder / f"{name}.ckpt")
+        save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, folder / f"{name}.safetensors")
+
+    sparse = torch.sparse_coo_tensor(torch.tensor([[0, 1]]), torch.ones(2), (2,))
+    refused = {
+        "module": torch.nn.Sequential(torch.nn.Linear(1, 1)), "list": [ramp(2)], "tensor": ramp(2), "number": 5,
+        "complex": {"a": torch.zeros(2, dtype=torch.complex64)}, "sparse": {"a": sparse},
+        "quantised": {"a": torch.quantize_per_tensor(torch.zeros(2), 0.5, 0, torch.qint8)},
+        "negative": {"a": torch.zeros(2, dtype=torch.complex64).conj().imag}, "code": {"a": ramp(2), "f": print},
+        "empty": {}, "numbers": {"a": 1, "b": 2}, "deep_rank": {"a": ramp(1, 1, 1, 1, 1, 1, 1, 1, 1)},
+        "meta": {"a": torch.zeros(2, device="meta")}, "f8_other": {"a": torch.zeros(2).to(torch.float8_e8m0fnu)},
+    }
+    for name, value in refused.items():
+        torch.save(value, folder / f"refused_{name}.pt")
+    torch.save({"a": ramp(2)}, folder / "refused_legacy.pt", _use_new_zipfile_serialization=False)
+    torch.save({"a": ramp(2)}, folder / "refused_protocol4.pt", pickle_protocol=4)
+    torch.jit.script(torch.nn.Linear(1, 1)).save(folder / "refused_script.pt")
+
+
+if __name__ == "__main__":
+    main()
