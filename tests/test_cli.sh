@@ -99,7 +99,7 @@ if command -v script >/dev/null 2>&1; then
         FOX=$model SDGEN=$SDGEN TERM=xterm script -qec 'stty cols '$width'; exec "$SDGEN" -m "$FOX" -p fox -W 64 -H 64 --steps 3 -b 2 -o '"$tmp/x/tty.png" \
             /dev/null >"$tmp/out" 2>&1 </dev/null
         tr '\r' '\n' <"$tmp/out" | sed "s/$(printf '\033')\[K//g" >"$tmp/err"
-        grep -q 'step 3/3' "$tmp/err" && grep -v tty "$tmp/err" | awk "length >= $width { bad = 1 } END { exit bad }"
+        grep -q 'step 3/3.*ETA [0-9:]*$' "$tmp/err" && grep -v -e tty -e seed "$tmp/err" | awk "length >= $width { bad = 1 } END { exit bad }"
         ok $? "on a terminal of $width columns the bar keeps to its line"
     done
 else

@@ -273,15 +273,13 @@ def hexes(*codes):
 
 def write_out(tables, still):
     import tokenizers
-    import transformers
 
     names = [f"const struct {kind} {name}[{len(rows)}]" for kind, name, _, rows in tables]
     notes = [note for _, _, note, _ in tables]
     header = HEADER.format(still=still, declarations="\n".join(
         f"/* {note} */\nextern {name};" for name, note in zip(names, notes)))
-    body = ("/* unicode_tables.c - see unicode_tables.h. Written by tools/gen_unicode.py, which asked the\n"
-            f" * CLIPTokenizer of transformers {transformers.__version__} (tokenizers {tokenizers.__version__}) about every "
-            "code point. Do not edit. */\n"
+    body = ("/* unicode_tables.c - see unicode_tables.h. Written by tools/gen_unicode.py, which asked transformers'\n"
+            f" * CLIPTokenizer (tokenizers {tokenizers.__version__}) about every code point. Do not edit. */\n"
             '#include "text/unicode_tables.h"\n')
     for name, table in zip(names, tables):
         body += f"\n{name} = {{\n{rows_of(table[3])}\n}};\n"

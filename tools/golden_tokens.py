@@ -178,7 +178,7 @@ def fixed():
     """Small families in full."""
     yield from KNOWN
     for quote, tail, before, after in itertools.product(QUOTES, CONTRACTIONS, ("", "it", "1 ", "!"), ("", "x", " ")):
-        for letters in dict.fromkeys((tail, tail.upper(), tail.title())):
+        for letters in dict.fromkeys((tail, tail.upper(), tail.title(), tail.title().swapcase())):
             yield before + quote + letters + after
     for base, marks in itertools.product("aAoueσ", itertools.permutations("\u0301\u0323\u0302\u031b", 3)):
         yield base + "".join(marks)

@@ -8,10 +8,11 @@
 #include <sched.h>
 #include <stdio.h>
 
+/* The team is always of the full size: libgomp ends the threads that a smaller team leaves out and
+ * starts them again for the next larger one, which costs more than most tasks. */
 void sdg_parallel_for(int threads, size_t tasks, sdg_task_fn fn, void *arg)
 {
-    if (tasks < (size_t)threads) threads = (int)tasks;
-    if (threads < 1) threads = 1;
+    if (tasks < 2 || threads < 1) threads = 1;
 #pragma omp parallel num_threads(threads)
     {
         fenv_t caller; /* FE_DFL_ENV: round to nearest, denormals neither flushed nor zeroed */

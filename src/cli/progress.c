@@ -102,8 +102,8 @@ static void stage_text(char text[64], const sdgen_progress *p)
         snprintf(text, 64, "%s", names[p->stage]);
 }
 
-/* "image 2/4, step 3/20, 1.2 s/step, ETA 0:35" */
-static void line_text(char text[LINE_SIZE], const struct moment *m)
+/* "image 2/4, step 3/20, 1.2 s/step, ETA 0:35"; brief: without the time of a step. */
+static void line_text(char text[LINE_SIZE], const struct moment *m, bool brief)
 {
     char stage[64], eta[32];
     int used = 0;
@@ -112,7 +112,7 @@ static void line_text(char text[LINE_SIZE], const struct moment *m)
         used = snprintf(text, LINE_SIZE, "image %lld/%lld, ", m->image, m->images);
     stage_text(stage, m->p);
     used += snprintf(text + used, LINE_SIZE - (size_t)used, "%s", stage);
-    if (m->step >= 0)
+    if (m->step >= 0 && !brief)
         used += snprintf(text + used, LINE_SIZE - (size_t)used, ", %.*f s/step",
                          m->step < 0.1  ? 3
                          : m->step < 10 ? 2
@@ -139,7 +139,7 @@ static void show_bar(struct sdg_progress_view *v, const struct moment *m)
     const int room = columns() - 1; /* the last column would wrap on some terminals */
     const int cells = room < BAR_ROOM ? 0 : room / 4 < BAR_MAX ? room / 4 : BAR_MAX;
     const int full = (int)(m->share * cells + 0.5);
-    line_text(text, m);
+    line_text(text, m, cells == 0);
     fputs(cells ? "\r[" : "\r", stderr);
     for (int i = 0; i < cells; i++) putc(i < full ? '#' : '.', stderr);
     if (cells) fputs("] ", stderr);
@@ -165,7 +165,7 @@ static void show_line(struct sdg_progress_view *v, const struct moment *m)
         if (p->done > 0 && !between) return; /* the next line says it */
     }
     v->printed = now();
-    line_text(text, m);
+    line_text(text, m, false);
     fprintf(stderr, "%s\n", text);
 }
 

@@ -1,5 +1,5 @@
 /* elementwise.c - operations on each value alone, cut into runs of TASK_FLOATS. */
-#include "ops/gemm.h"
+#include "ops/work.h"
 
 #include "kernels.h"
 

@@ -1,5 +1,5 @@
 /* layout.c - moving values without changing them: concatenation, the order of axes, table rows. */
-#include "ops/gemm.h"
+#include "ops/work.h"
 
 #include <string.h>
 

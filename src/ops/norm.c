@@ -4,7 +4,7 @@
  * takes a pass over the map on its own. Here that pass only sums; what to do to each value is left
  * to whoever reads it next, as a prologue: gamma (x - mean) / sqrt(var + eps) + beta is
  * scale x + shift with scale = gamma / sqrt(var + eps) and shift = beta - mean scale. */
-#include "ops/gemm.h"
+#include "ops/work.h"
 
 #include <math.h>
 #include <string.h>

@@ -60,8 +60,7 @@ struct sdg_ops sdg_engine_ops(const struct sdgen_engine *e, struct sdg_arena *wo
     };
 }
 
-/* ---- loading
- * -------------------------------------------------------------------------------------- */
+/* ---- loading ---- */
 
 static sdgen_status choose_isa(enum sdg_isa *isa, const char *name, sdgen_error *err)
 {
@@ -167,8 +166,7 @@ void sdgen_free(sdgen_engine *engine)
     free(engine);
 }
 
-/* ---- drawing
- * -------------------------------------------------------------------------------------- */
+/* ---- drawing ---- */
 
 sdgen_status sdgen_check(sdgen_engine *engine, const sdgen_image_params *params, sdgen_error *error)
 {

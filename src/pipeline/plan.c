@@ -12,11 +12,10 @@
 
 #include "pipeline/txt2img.h"
 
-enum { DEFAULT_STEPS = 20, MAX_SIDE = 16384, MAX_IMAGES = 1000000, MAX_BATCH = 64 };
+enum { DEFAULT_STEPS = 20, MAX_SIDE = 16384, MAX_IMAGES = 1000000 };
 static const double max_cfg = 1000, gib = 0x1p-30;
 
-/* ---- size
- * ---------------------------------------------------------------------------------------- */
+/* ---- size ---- */
 
 static sdgen_status plan_side(size_t *pixels, const char *flag, int asked, int native, int factor,
                               sdgen_error *err)
@@ -47,8 +46,7 @@ fail:
     return status;
 }
 
-/* ---- numbers
- * ------------------------------------------------------------------------------------- */
+/* ---- numbers ---- */
 
 /* As A1111 draws it: uniform below 2^32 - 2. */
 static int64_t random_seed(void)
@@ -68,9 +66,9 @@ static sdgen_status plan_numbers(struct sdg_plan *p, const struct sdg_model *m, 
     if (p->images < 1 || p->images > MAX_IMAGES)
         return sdg_fail(err, SDGEN_ERR_ARG, "-b %d: must be between 1 and %d", p->images,
                         MAX_IMAGES);
-    if (p->batch < 1 || p->batch > MAX_BATCH)
+    if (p->batch < 1 || p->batch > SDG_MAX_BATCH)
         return sdg_fail(err, SDGEN_ERR_ARG, "--batch-size %d: must be between 1 and %d", p->batch,
-                        MAX_BATCH);
+                        SDG_MAX_BATCH);
     if (p->batch > p->images) p->batch = p->images;
     if (!isfinite(params->cfg_scale) || params->cfg_scale < 0 || params->cfg_scale > max_cfg)
         return sdg_fail(err, SDGEN_ERR_ARG, "--cfg-scale %g: must be between 0 and %g",
@@ -90,8 +88,7 @@ static sdgen_status plan_numbers(struct sdg_plan *p, const struct sdg_model *m, 
     return SDGEN_OK;
 }
 
-/* ---- sampling
- * ------------------------------------------------------------------------------------ */
+/* ---- sampling ---- */
 
 static sdgen_status plan_rng(struct sdg_plan *p, sdgen_error *err)
 {
@@ -139,8 +136,7 @@ fail:
     return status;
 }
 
-/* ---- text
- * ---------------------------------------------------------------------------------------- */
+/* ---- text ---- */
 
 static sdgen_status plan_prompt(struct sdg_chunks *chunks, const struct sdg_plan *p,
                                 const struct sdgen_engine *e, const char *text, sdgen_error *err)
@@ -165,8 +161,7 @@ fail:
     return status;
 }
 
-/* ---- trace directory and memory
- * ------------------------------------------------------------------ */
+/* ---- trace directory and memory ---- */
 
 static sdgen_status check_trace(const struct sdg_plan *p, sdgen_error *err)
 {

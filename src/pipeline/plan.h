@@ -7,6 +7,8 @@
 #include "pipeline/engine.h"
 #include "sampling/sampler.h"
 
+enum { SDG_MAX_BATCH = 64 }; /* images that go through the UNet together */
+
 struct sdg_plan {
     const struct sdgen_image_params *params;
     const struct sdg_convention *convention;

@@ -31,13 +31,13 @@ struct run {
     float *x, *eps, *noise, *model_input; /* [batch][latent]: the sampler's */
     float *both_input, *both_eps;         /* [2*batch][latent]: uncond images, then cond images */
     float *timesteps;                     /* [2*batch] */
-    struct sdg_unet_context *contexts;    /* [2*batch] */
     struct sdg_rng *rngs;                 /* [batch] */
     float *image;                         /* [3][height][width] */
     uint8_t *rgb;                         /* [height][width][3] */
 
     int first, n; /* the images at work: first .. first+n-1 */
     double cost_done, cost_all;
+    struct sdg_unet_context contexts[2 * SDG_MAX_BATCH]; /* read in dry runs too */
     bool traced; /* the batch at work is the one that --trace writes down */
 };
 
@@ -57,7 +57,6 @@ static void reserve(struct run *r)
     r->both_input = sdg_arena_floats(a, 2 * batch * r->latent);
     r->both_eps = sdg_arena_floats(a, 2 * batch * r->latent);
     r->timesteps = sdg_arena_floats(a, 2 * batch);
-    r->contexts = sdg_arena_alloc(a, 2 * batch, sizeof *r->contexts);
     r->rngs = sdg_arena_alloc(a, batch, sizeof *r->rngs);
     r->image = sdg_arena_floats(a, 3 * p->width * p->height);
     r->rgb = sdg_arena_alloc(a, 3 * p->width * p->height, 1);
@@ -85,8 +84,7 @@ static sdgen_status cancelled(struct run *r)
     return sdg_fail(r->err, SDGEN_ERR_CANCELLED, "cancelled");
 }
 
-/* ---- text -------------------------------------------------------------------------------------
- */
+/* ---- text ---- */
 
 static void encode(struct run *r, float *y, const struct sdg_chunks *chunks)
 {
@@ -117,8 +115,7 @@ fail:
     return status;
 }
 
-/* ---- sampling: what the sampler calls
- * ------------------------------------------------------------ */
+/* ---- sampling: what the sampler calls ---- */
 
 /* Guided epsilon: one UNet pass over all images of the batch, with and without the prompt. */
 static bool guided_model(void *user, float *eps, const float *model_input, float t, int step)
@@ -129,11 +126,12 @@ static bool guided_model(void *user, float *eps, const float *model_input, float
     const size_t n = (size_t)r->n, count = n * r->latent, passes = p->guided ? 2 : 1;
     const size_t width = (size_t)p->cond.count * SDG_CHUNK_LENGTH;
     const size_t uncond_width = (size_t)p->uncond.count * SDG_CHUNK_LENGTH;
-    for (size_t i = 0; !r->ops.dry && i < passes * n; i++) {
+    for (size_t i = 0; i < passes * n; i++) {
         const bool with_prompt = i >= (passes - 1) * n;
-        r->timesteps[i] = t;
         r->contexts[i].data = with_prompt ? r->cond : r->uncond;
         r->contexts[i].t = with_prompt ? width : uncond_width;
+        if (r->ops.dry) continue;
+        r->timesteps[i] = t;
         memcpy(r->both_input + i * r->latent, model_input + i % n * r->latent,
                r->latent * sizeof(float));
     }
@@ -202,8 +200,7 @@ static sdgen_status sample(struct run *r)
     return r->status;
 }
 
-/* ---- pixels
- * -------------------------------------------------------------------------------------- */
+/* ---- pixels ---- */
 
 /* r->image [3][height][width] = decoder(x / latent scale) of image i of the batch. */
 static void decode(struct run *r, int i)

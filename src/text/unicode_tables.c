@@ -1,5 +1,5 @@
-/* unicode_tables.c - see unicode_tables.h. Written by tools/gen_unicode.py, which asked the
- * CLIPTokenizer of transformers 5.23.0 (tokenizers 0.23.3) about every code point. Do not edit. */
+/* unicode_tables.c - see unicode_tables.h. Written by tools/gen_unicode.py, which asked transformers'
+ * CLIPTokenizer (tokenizers 0.23.3) about every code point. Do not edit. */
 #include "text/unicode_tables.h"
 
 const struct sdg_code_range sdg_class_ranges[831] = {

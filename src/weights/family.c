@@ -336,6 +336,6 @@ sdgen_status sdg_family_check(const struct sdg_finding *f, const struct sdg_weig
     if (f->kind == SDG_KIND_UNKNOWN)
         return sdg_fail(err, SDGEN_ERR_MODEL, "%s: not a model that sdgen knows (%s); %s", w->path,
                         all, f->remedy);
-    return sdg_fail(err, SDGEN_ERR_ARG, "%s: this is a %s, which sdgen does not run yet (%s); %s",
-                    w->path, f->name, all, f->remedy);
+    return sdg_fail(err, SDGEN_ERR_ARG, "%s: this is %s %s, which sdgen does not run yet (%s); %s",
+                    w->path, strchr("AEI", f->name[0]) ? "an" : "a", f->name, all, f->remedy);
 }

@@ -84,6 +84,15 @@ static sdgen_status check_kind(const struct reader *r)
                         "%s: is a zip archive without data.pkl, not one of torch.save: unpack it, "
                         "or download the weights themselves",
                         path);
+    for (size_t i = 0; i < r->zip.count; i++) {
+        const struct sdg_zip_entry *e = &r->zip.entries[i];
+        if (e->method != 0)
+            return sdg_fail(r->err, SDGEN_ERR_FORMAT,
+                            "%s: %.*s is compressed, which torch.save never does: if this is an "
+                            "ordinary archive, unpack it",
+                            path, e->name_size < 200 ? (int)e->name_size : 200,
+                            (const char *)e->name);
+    }
     if (pickle->size > PICKLE_MAX)
         return sdg_fail(r->err, SDGEN_ERR_FORMAT,
                         "%s: data.pkl of %llu bytes is larger than any model's; do not trust it",

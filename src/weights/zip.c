@@ -180,10 +180,11 @@ static sdgen_status read_central(struct sdg_zip_entry *e, uint64_t *next, const 
     const uint32_t name_size = get16(p + 28), extra = get16(p + 30), comment = get16(p + 32);
     if (end - at - CENTRAL_SIZE < (uint64_t)name_size + extra + comment)
         return refuse(z, err, at, "an entry reaches beyond the directory; " AGAIN);
-    uint64_t packed = get32(p + 20), disk = get16(p + 34);
+    uint64_t unpacked = get32(p + 24);
     *e = (struct sdg_zip_entry) {.name = p + CENTRAL_SIZE,
                                  .name_size = name_size,
-                                 .size = get32(p + 24),
+                                 .size = get32(p + 20),
+                                 .method = get16(p + 10),
                                  .local = get32(p + 42)};
     *next = at + CENTRAL_SIZE + name_size + extra + comment;
     if (!is_good_name(e->name, name_size))
@@ -191,16 +192,11 @@ static sdgen_status read_central(struct sdg_zip_entry *e, uint64_t *next, const 
                       NAME(e));
     if (get16(p + 8) & FLAG_ENCRYPTED)
         return refuse(z, err, at, "%.*s is encrypted: unpack the archive", NAME(e));
-    if (get16(p + 10) != 0)
-        return refuse(z, err, at,
-                      "%.*s is compressed (method %u), which torch.save never does: if this is an "
-                      "ordinary archive, unpack it",
-                      NAME(e), (unsigned)get16(p + 10));
-    uint64_t *const wide[] = {&e->size, &packed, &e->local};
-    if (!read_zip64(wide, e->name + name_size, extra) || disk != 0)
+    uint64_t *const wide[] = {&unpacked, &e->size, &e->local};
+    if (!read_zip64(wide, e->name + name_size, extra) || get16(p + 34) != 0)
         return refuse(z, err, at, "%.*s: its zip64 values are malformed; " AGAIN, NAME(e));
-    if (packed != e->size)
-        return refuse(z, err, at, "%.*s: is stored but has two sizes; " AGAIN, NAME(e));
+    if (e->method == 0 && unpacked != e->size)
+        return refuse(z, err, at, "%.*s is stored as it is but has two sizes; " AGAIN, NAME(e));
     return SDGEN_OK;
 }
 
@@ -243,14 +239,14 @@ static sdgen_status read_local(struct sdg_zip_entry *e, const struct sdg_zip *z,
     if (name_size != e->name_size || memcmp(p + LOCAL_SIZE, e->name, name_size) != 0)
         return refuse(z, err, e->local, "%.*s has another name in its local header; " AGAIN,
                       NAME(e));
-    if ((flags & FLAG_ENCRYPTED) || get16(p + 8) != 0)
+    if ((flags & FLAG_ENCRYPTED) || get16(p + 8) != e->method)
         return refuse(z, err, e->local, "%.*s is packed differently in its local header; " AGAIN,
                       NAME(e));
-    uint64_t size = get32(p + 22), packed = get32(p + 18), none = 0;
-    uint64_t *const wide[] = {&size, &packed, &none};
-    if ((flags & FLAG_DESCRIPTOR) && size == 0 && packed == 0) return SDGEN_OK;
+    uint64_t unpacked = get32(p + 22), size = get32(p + 18), none = 0;
+    uint64_t *const wide[] = {&unpacked, &size, &none};
+    if ((flags & FLAG_DESCRIPTOR) && size == 0 && unpacked == 0) return SDGEN_OK;
     if (!read_zip64(wide, p + LOCAL_SIZE + name_size, extra) || size != e->size ||
-        packed != e->size)
+        (e->method == 0 && unpacked != e->size))
         return refuse(z, err, e->local, "%.*s has another size in its local header; " AGAIN,
                       NAME(e));
     return SDGEN_OK;

@@ -1,9 +1,9 @@
 /* zip.h - the zip container of torch.save, read without copying: what is stored under which name.
  *
- * Only what torch.save writes is read: stored entries, one archive in one file. Everything by which
- * two readers could come to read different bytes is refused: entries that overlap, local headers
- * that contradict the central directory, names that are there twice. What the entries mean is
- * torchfile.c's business. */
+ * One archive in one file, no encryption; compressed entries are listed but not unpacked.
+ * Everything by which two readers could come to read different bytes is refused: entries that
+ * overlap, local headers that contradict the central directory, names that are there twice. What
+ * the entries mean is torchfile.c's business. */
 #ifndef SDG_WEIGHTS_ZIP_H
 #define SDG_WEIGHTS_ZIP_H
 
@@ -12,19 +12,18 @@
 
 struct sdg_zip_entry {
     const uint8_t *name; /* [name_size], in the central directory; no NUL */
-    const uint8_t *data; /* [size] */
+    const uint8_t *data; /* [size], as it lies in the file */
     uint64_t size;
     uint64_t local; /* offset of the local header */
     uint32_t name_size;
-    uint32_t mark; /* for the caller; 0 at first */
+    uint32_t method; /* of compression; 0: none */
 };
 
 struct sdg_zip {
     const char *path;    /* for messages */
     const uint8_t *data; /* [size]: the whole file */
     uint64_t size;
-    struct sdg_zip_entry *entries; /* [count], sorted by name, A-Z before a-z but told apart without
-                                      regard to case */
+    struct sdg_zip_entry *entries; /* [count], sorted by name without regard to case */
     size_t count;
     uint64_t directory, directory_size; /* where the central directory is */
 };

@@ -1,0 +1,112 @@
+/* calibrate.c - what this machine does at best, now: other work and the clock change it from minute
+ * to minute, so every figure of bench.c is given beside a peak measured next to it. */
+#define _GNU_SOURCE
+#include "bench/bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ops/gemm.h"
+
+enum { SIDE = 2048 };
+
+double bench_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static float *filled(size_t count)
+{
+    float *p = malloc(count * sizeof *p);
+    if (!p) {
+        fputs("sdgen-bench: out of memory\n", stderr);
+        exit(1);
+    }
+    for (size_t i = 0; i < count; i++) p[i] = 0.001f * (float)(i % 1000) - 0.5f;
+    return p;
+}
+
+void bench_peak_open(struct bench_peak *p, struct sdg_ops *o)
+{
+    const size_t square = (size_t)SIDE * SIDE;
+    *p = (struct bench_peak) {.o = o, .a = filled(square), .b = filled(square)};
+    p->c = filled(square * (size_t)o->threads);
+}
+
+struct product {
+    const struct bench_peak *p;
+    struct sdg_scratch scratch;
+};
+
+static void multiply(void *arg, size_t task, int worker)
+{
+    const struct product *m = arg;
+    const struct sdg_gemm g = {
+        .c = m->p->c + task * SIDE * SIDE,
+        .ldc = SIDE,
+        .a = m->p->a,
+        .lda = SIDE,
+        .b = m->p->b,
+        .b_row = SIDE,
+        .b_col = 1,
+        .m = SIDE,
+        .n = SIDE,
+        .k = SIDE,
+    };
+    sdg_gemm_run(m->p->o, &g, sdg_scratch_of(&m->scratch, worker));
+}
+
+double bench_peak_measure(struct bench_peak *p)
+{
+    struct sdg_ops *o = p->o;
+    const size_t mark = sdg_arena_mark(o->work);
+    struct product m = {p, sdg_scratch_take(o, sdg_gemm_scratch(o, SIDE))};
+    const double start = bench_now();
+    sdg_ops_for(o, (size_t)o->threads, multiply, &m);
+    const double seconds = bench_now() - start;
+    sdg_arena_release(o->work, mark);
+    return 2.0 * SIDE * SIDE * SIDE * o->threads / seconds;
+}
+
+struct reading {
+    const double *data;
+    size_t count;
+    double sums[64];
+};
+
+static void read_piece(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    struct reading *r = arg;
+    double a = 0, b = 0, c = 0, d = 0; /* four chains: the additions must not be what is timed */
+    const double *p = r->data + task * r->count;
+    for (size_t i = 0; i + 4 <= r->count; i += 4) {
+        a += p[i];
+        b += p[i + 1];
+        c += p[i + 2];
+        d += p[i + 3];
+    }
+    r->sums[task] = a + b + c + d;
+}
+
+double bench_bandwidth(struct sdg_ops *o)
+{
+    const size_t bytes = (size_t)256 << 20;
+    struct reading r = {.count = bytes / 64 / sizeof(double)};
+    double *data = malloc(bytes), best = 0;
+    if (!data) return 0;
+    memset(data, 0, bytes);
+    r.data = data;
+    for (int i = 0; i < 3; i++) {
+        const double start = bench_now();
+        sdg_ops_for(o, 64, read_piece, &r);
+        const double rate = (double)bytes / (bench_now() - start);
+        if (rate > best) best = rate;
+    }
+    free(data);
+    return best;
+}

@@ -1,0 +1,48 @@
+/* work.h - what all operations share: how work is cut, run on threads and given memory, and weights
+ * in f32. */
+#ifndef SDG_OPS_WORK_H
+#define SDG_OPS_WORK_H
+
+#include "ops/ops.h"
+
+/* Runs tasks on o->threads workers, prepared for matrix products; a cancelled run skips the rest.
+ */
+void sdg_ops_for(const struct sdg_ops *o, size_t tasks, void (*fn)(void *, size_t, int), void *arg);
+
+/* `floats` of scratch for each worker. Worker i's part is base + i * stride. */
+struct sdg_scratch {
+    float *base;
+    size_t stride;
+};
+struct sdg_scratch sdg_scratch_take(const struct sdg_ops *o, size_t floats);
+float *sdg_scratch_of(const struct sdg_scratch *s, int worker);
+
+/* y[0, count) = elements [first, first + count) of t in f32. */
+void sdg_ops_widen(const struct sdg_ops *o, float *y, const struct sdg_tensor *t, size_t first,
+                   size_t count);
+
+/* The vector t [count] in f32 from o->work; zeros where t has no data. In a dry run only taken. */
+float *sdg_ops_vector(const struct sdg_ops *o, const struct sdg_tensor *t, size_t count);
+
+/* [0, total) in `count` pieces of `size` (the last may be shorter, none is empty). */
+struct sdg_cut {
+    size_t total, size, count;
+};
+
+/* The fewest pieces of at most `most` each, evened out to a multiple of `step`. total >= 1. */
+struct sdg_cut sdg_cut_at_most(size_t total, size_t most, size_t step);
+
+struct sdg_span {
+    size_t first, count;
+};
+struct sdg_span sdg_cut_piece(const struct sdg_cut *cut, size_t i);
+
+/* A problem of `rows` x `columns` outputs, cut into row strips of at most `most_rows`, a multiple
+ * of `row_step`, and, where those are few, into groups of columns too, so that one image gives work
+ * to several threads. Depends on the shape alone. */
+struct sdg_grid {
+    struct sdg_cut rows, columns;
+};
+struct sdg_grid sdg_grid_of(size_t rows, size_t columns, size_t most_rows, size_t row_step);
+
+#endif
