@@ -161,7 +161,7 @@ fi
 
 # ---- full disks
 clean
-(ulimit -f 1; draw -b 2); status=$?
+(ulimit -f 8; draw -b 2 -W 128 -H 128); status=$?
 [ "$status" -eq 1 ] && holds && grep -q '^sdgen: output-1.png: write failed: File too large' "$tmp/err"
 ok $? "a write that fails leaves nothing"
 [ ! -s "$tmp/out" ]; ok $? "and is not named as written"

@@ -192,9 +192,11 @@ instructions() {
             else if (!widest && /%[zt]mm|%k[1-7]/) { print member ": AVX-512 in an AVX2 file:" $0; said = 1 }
         }'
 }
+# stb's two are tables that it forgot to make const.
 globals() {
     objdump -t "$BUILD"/libsdgen.a | awk '
         /file format/ { member = $1; next }
+        member == "stb.o:" && $NF ~ /^(firstmap|mapping)\./ { next }
         / O \.(data|bss|tdata|tbss)[ \t]/ || / O \*COM\*/ { print member " " $NF ": writable global" }'
 }
 talk() {
