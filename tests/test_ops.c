@@ -23,7 +23,7 @@
 #define GOLDEN "tests/golden/ops.safetensors"
 #define BOUND 2e-6 /* of the largest value: f32 sums of at most a few hundred terms */
 
-enum { POOL_BYTES = 32 << 20, NAME = 64 };
+enum { POOL_BYTES = 48 << 20, NAME = 64 };
 
 /* ---- memory and data ------------------------------------------------------------------------- */
 
@@ -557,48 +557,97 @@ static void test_embed(void **state)
 
 /* ---- large enough to be cut ------------------------------------------------------------------ */
 
-/* A convolution whose weight takes several panels and whose map takes several strips and column
- * groups, against sums in double. */
-static void test_cuts(void **state)
+/* Some elements of a 3x3 convolution, image by image, against sums in double. */
+static void sample_conv(const struct job *j, size_t channel_step, size_t pixel_step)
 {
-    (void)state;
-    enum { IMAGES = 2, SIDE = 9, C_IN = 1000, C_OUT = 530, K = 9 * C_IN };
-    struct pool p = pool_open();
-    const int64_t shape[] = {C_OUT, C_IN, 3, 3};
-    const struct sdg_conv w = {.weight = weight(&p, "cuts", 1, "weight", SDG_BF16, 4, shape)};
-    struct sdg_kernels k;
-    sdg_kernels_init(&k, sdg_isa_detect());
-    const int64_t parameters_of[] = {IMAGES, SIDE, SIDE, C_IN, C_OUT, 3, 1, 1, 1,
-                                     SIDE,   SIDE, SIDE, SIDE, 0,     0, 0, 2};
-    struct job j = {.run = run_conv,
-                    .pool = p,
-                    .p = parameters_of,
-                    .n = IMAGES,
-                    .per_image = SIDE * SIDE * C_OUT,
-                    .weight = w.weight};
-    j.y = take_floats(&j.pool, IMAGES * SIDE * SIDE * C_OUT);
-    j.x = input(&j.pool, IMAGES * SIDE * SIDE * C_IN, "cuts.x");
-    float *want = malloc(j.n * j.per_image * sizeof *want), *row = malloc(K * sizeof *row);
-    assert_non_null(want);
+    const size_t h = (size_t)j->p[H], w = (size_t)j->p[W], in = (size_t)j->p[IN];
+    const size_t out = (size_t)j->p[OUT];
+    float *row = malloc(9 * in * sizeof *row);
     assert_non_null(row);
-    run(&j, &k, 2, NULL, 0, IMAGES);
-    memcpy(want, j.y, j.n * j.per_image * sizeof *want);
-    for (size_t o = 0; o < C_OUT; o += 23) {
-        sdg_tensor_widen(row, &w.weight, o * K, K);
-        for (int at = 0; at < IMAGES * SIDE * SIDE; at += 7) {
-            double sum = 0;
-            for (int tap = 0; tap < 9; tap++) {
-                const int y = at / SIDE % SIDE + tap / 3 - 1, x = at % SIDE + tap % 3 - 1;
-                if (y < 0 || y >= SIDE || x < 0 || x >= SIDE) continue;
-                const float *pixel = j.x + ((at / SIDE / SIDE * SIDE + y) * SIDE + x) * C_IN;
-                for (int c = 0; c < C_IN; c++) sum += (double)pixel[c] * (double)row[c * 9 + tap];
+    for (size_t channel = 0; channel < out; channel += channel_step) {
+        sdg_tensor_widen(row, &j->weight, channel * 9 * in, 9 * in);
+        for (size_t at = 0; at < j->n * h * w; at += pixel_step) {
+            double sum = 0, size = 0;
+            for (size_t tap = 0; tap < 9; tap++) {
+                const size_t y = at / w % h + tap / 3, x = at % w + tap % 3; /* both + 1 */
+                if (y < 1 || y > h || x < 1 || x > w) continue;
+                const float *pixel = j->x + ((at / w / h * h + y - 1) * w + x - 1) * in;
+                for (size_t c = 0; c < in; c++) {
+                    sum += (double)pixel[c] * (double)row[c * 9 + tap];
+                    size += fabs((double)pixel[c] * (double)row[c * 9 + tap]);
+                }
             }
-            assert_true(fabs((double)want[(size_t)at * C_OUT + o] - sum) < 2e-5);
+            assert_true(fabs((double)j->y[at * out + channel] - sum) < 1e-6 * size + 1e-12);
         }
     }
-    check_tier(&j, &k, want, "cuts");
-    free(want);
     free(row);
+}
+
+static struct job large_conv(int64_t *p, int64_t n, int64_t side, int64_t in, int64_t out)
+{
+    const int64_t values[] = {n,    side, side, in,   out, 3, 1, 1, 1,
+                              side, side, side, side, 0,   0, 0, 2};
+    const int64_t shape[] = {out, in, 3, 3};
+    memcpy(p, values, sizeof values);
+    struct job j = {.run = run_conv, .pool = pool_open(), .p = p, .n = (size_t)n};
+    j.per_image = (size_t)(side * side * out);
+    j.y = take_floats(&j.pool, j.n * j.per_image);
+    j.x = input(&j.pool, (size_t)(n * side * side * in), "large.x");
+    j.weight = weight(&j.pool, "large", 1, "weight", SDG_BF16, 4, shape);
+    return j;
+}
+
+static void check_large(int64_t n, int64_t side, int64_t in, int64_t out, const size_t step[2])
+{
+    int64_t p[DTYPE + 1];
+    struct job j = large_conv(p, n, side, in, out);
+    struct sdg_kernels k;
+    sdg_kernels_init(&k, sdg_isa_detect());
+    run(&j, &k, 2, NULL, 0, (size_t)n);
+    sample_conv(&j, step[0], step[1]);
+    float *want = malloc(j.n * j.per_image * sizeof *want);
+    assert_non_null(want);
+    memcpy(want, j.y, j.n * j.per_image * sizeof *want);
+    check_tier(&j, &k, want, "large");
+    free(want);
+    pool_close(&j.pool);
+}
+
+/* Small maps: several groups of output channels; more images than are gathered at once. */
+static void test_small_maps(void **state)
+{
+    (void)state;
+    check_large(2, 9, 1000, 330, (const size_t[]) {23, 7});
+    check_large(3, 32, 640, 2, (const size_t[]) {1, 331});
+}
+
+/* Large maps and many rows: weights in more than one panel. Gigantic for plain C. */
+static void test_panels(void **state)
+{
+    (void)state;
+    if (sdg_isa_detect() == SDG_ISA_C) skip();
+    check_large(1, 33, 260, 1808, (const size_t[]) {229, 97});
+
+    enum { T = 520, L_INPUTS = 700, L_OUTPUTS = 6016 };
+    const int64_t shape[] = {L_OUTPUTS, L_INPUTS}, p[] = {1, T, L_INPUTS, L_OUTPUTS, 0, 0, 1, 2};
+    struct job j = {.run = run_linear, .pool = pool_open(), .p = p, .n = 1};
+    j.per_image = (size_t)T * L_OUTPUTS;
+    j.y = take_floats(&j.pool, j.per_image);
+    j.x = input(&j.pool, (size_t)T * L_INPUTS, "large.x");
+    j.weight = weight(&j.pool, "large", 1, "linear", SDG_F16, 2, shape);
+    struct sdg_kernels k;
+    sdg_kernels_init(&k, sdg_isa_detect());
+    run(&j, &k, 2, NULL, 0, 1);
+    float row[L_INPUTS];
+    for (size_t o = 0; o < L_OUTPUTS; o += 61) {
+        sdg_tensor_widen(row, &j.weight, o * L_INPUTS, L_INPUTS);
+        for (size_t t = 0; t < T; t += 37) {
+            double sum = 0;
+            for (size_t c = 0; c < L_INPUTS; c++)
+                sum += (double)j.x[t * L_INPUTS + c] * (double)row[c];
+            assert_true(fabs((double)j.y[t * L_OUTPUTS + o] - sum) < 1e-4);
+        }
+    }
     pool_close(&j.pool);
 }
 
@@ -608,7 +657,8 @@ int main(void)
         cmocka_unit_test(test_conv),      cmocka_unit_test(test_linear),
         cmocka_unit_test(test_attention), cmocka_unit_test(test_norm),
         cmocka_unit_test(test_pointwise), cmocka_unit_test(test_layout),
-        cmocka_unit_test(test_embed),     cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_embed),     cmocka_unit_test(test_small_maps),
+        cmocka_unit_test(test_panels),
     };
     return cmocka_run_group_tests_name("ops", tests, NULL, NULL);
 }

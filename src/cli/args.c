@@ -10,7 +10,7 @@
 
 #include "cli/help.h"
 #include "cli/message.h"
-#include "sampling/names.h"
+#include "base/names.h"
 #include "sdgen.h"
 
 enum { GO_ON = -1 };

@@ -6,7 +6,7 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/message.h"
-#include "sampling/names.h"
+#include "base/names.h"
 #include "sdgen.h"
 
 static int unknown_command(const char *word)

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "image/codepoint.h"
+#include "base/utf8.h"
 
 /* ---- values ---- */
 
@@ -125,7 +125,7 @@ char *sdg_infotext_make(const struct sdg_infotext *info)
         return NULL;
     }
     const char *start = text, *next = text;
-    while (is_space(sdg_codepoint_next(&next))) start = next;
+    while (is_space(sdg_utf8_next(&next))) start = next;
     memmove(text, start, strlen(start) + 1);
     return text;
 }

@@ -13,7 +13,7 @@
 #include <zlib.h>
 
 #include "base/atomicfile.h"
-#include "image/codepoint.h"
+#include "base/utf8.h"
 #include "image/stb.h"
 
 enum {
@@ -33,7 +33,7 @@ static void put_u32(uint8_t *p, uint32_t v)
 static bool fits_latin1(const char *text)
 {
     uint32_t c;
-    while ((c = sdg_codepoint_next(&text)) != 0)
+    while ((c = sdg_utf8_next(&text)) != 0)
         if (c > LATIN1_LAST) return false;
     return true;
 }
@@ -58,7 +58,7 @@ static size_t put_text(uint8_t *p, const char *keyword, const char *text, bool l
     uint32_t c;
     memcpy(p, keyword, used);
     for (int i = 0; !latin1 && i < 4; i++) p[used++] = 0;
-    while ((c = sdg_codepoint_next(&text)) != 0) {
+    while ((c = sdg_utf8_next(&text)) != 0) {
         if (latin1)
             p[used++] = (uint8_t)c;
         else

@@ -1,7 +1,7 @@
 /* sampler.c - see sampler.h: the table of samplers. */
 #include "sampling/sampler.h"
 
-#include "sampling/names.h"
+#include "base/names.h"
 
 static const struct sdg_sampler *const samplers[] = {
     &sdg_sampler_euler_a,

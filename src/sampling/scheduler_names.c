@@ -1,6 +1,6 @@
 /* scheduler_names.c - what schedules are called. Labels are those of AUTOMATIC1111
  * stable-diffusion-webui 1.10 (modules/sd_schedulers.py) where it has the schedule. */
-#include "sampling/names.h"
+#include "base/names.h"
 #include "sampling/schedule.h"
 
 static const struct {

@@ -26,43 +26,6 @@ bool sdg_codes_push(struct sdg_codes *codes, uint32_t code)
     return true;
 }
 
-/* The second byte of a sequence has a narrower range after four lead bytes: no overlong forms, no
- * surrogates, nothing above U+10FFFF (The Unicode Standard, table 3-7). */
-static bool continues(unsigned char lead, size_t position, unsigned char byte)
-{
-    unsigned low = 0x80, high = 0xbf;
-    if (position == 1) {
-        if (lead == 0xe0) low = 0xa0;
-        if (lead == 0xed) high = 0x9f;
-        if (lead == 0xf0) low = 0x90;
-        if (lead == 0xf4) high = 0x8f;
-    }
-    return byte >= low && byte <= high;
-}
-
-size_t sdg_utf8_decode(uint32_t *code, const char *text, size_t length)
-{
-    unsigned char lead = (unsigned char)text[0];
-    size_t size = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4, used = 1;
-    *code = 0xfffd;
-    if (size == 1) *code = lead;
-    if (size == 1 || lead < 0xc2 || lead > 0xf4) return 1;
-    uint32_t value = lead & (0x7fu >> size);
-    while (used < size && used < length && continues(lead, used, (unsigned char)text[used]))
-        value = value << 6 | ((unsigned char)text[used++] & 0x3f);
-    if (used == size) *code = value;
-    return used;
-}
-
-size_t sdg_utf8_encode(char to[4], uint32_t code)
-{
-    size_t size = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
-    for (size_t i = size; --i > 0; code >>= 6) to[i] = (char)(0x80 | (code & 0x3f));
-    to[0] = (char)(lead[size] | code);
-    return size;
-}
-
 bool sdg_codes_decode(struct sdg_codes *to, const char *text, size_t length)
 {
     for (size_t i = 0; i < length;) {

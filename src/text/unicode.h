@@ -1,5 +1,5 @@
-/* unicode.h - the little of Unicode that the tokenizer needs: UTF-8, classes of characters, lower
- * case, canonical composition. The tables are asked of the original tokenizer
+/* unicode.h - the little of Unicode that the tokenizer needs: classes of characters, lower case,
+ * canonical composition. The tables are asked of the original tokenizer
  * (tools/gen_unicode.py), so they know exactly the characters that it knows. */
 #ifndef SDG_TEXT_UNICODE_H
 #define SDG_TEXT_UNICODE_H
@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/utf8.h"
 
 /* The values are those of sdg_class_ranges. */
 enum sdg_char_class { SDG_CHAR_OTHER, SDG_CHAR_SPACE, SDG_CHAR_LETTER, SDG_CHAR_NUMBER };
@@ -20,13 +21,6 @@ struct sdg_codes {
 };
 void sdg_codes_free(struct sdg_codes *codes);
 bool sdg_codes_push(struct sdg_codes *codes, uint32_t code);
-
-/* Reads one code point from text[length], length >= 1, and returns how many bytes it takes. Bytes
- * that are not UTF-8 give U+FFFD, one for every maximal part of a sequence (The Unicode Standard,
- * section 3.9, "U+FFFD Substitution of Maximal Subparts"; Python's errors="replace"). */
-size_t sdg_utf8_decode(uint32_t *code, const char *text, size_t length);
-/* Writes one code point, returns how many bytes it takes. */
-size_t sdg_utf8_encode(char to[4], uint32_t code);
 
 /* to += text[length], decoded. */
 bool sdg_codes_decode(struct sdg_codes *to, const char *text, size_t length);

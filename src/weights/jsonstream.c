@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "weights/utf8.h"
+#include "base/utf8.h"
 
 enum {
     WINDOW = 4 << 20, /* bytes that stay resident behind the reading position */
@@ -111,7 +111,7 @@ static size_t unicode_escape(char out[4], struct sdg_json *j)
         sdg_json_wrong(j, "a \\u escape is malformed or half a surrogate pair");
         return 0;
     }
-    return sdg_utf8_write(out, (uint32_t)code);
+    return sdg_utf8_encode(out, (uint32_t)code);
 }
 
 /* Takes one character of a string, plain or escaped: its UTF-8 into out, its length as result; 0 at

@@ -12,7 +12,7 @@
 #include "weights/pickle.h"
 #include "weights/pool.h"
 #include "weights/read.h"
-#include "weights/utf8.h"
+#include "base/utf8.h"
 #include "weights/zip.h"
 
 enum {

@@ -247,6 +247,8 @@ struct archive {
     struct test_zip_end end;
 };
 
+static const char numbers[16];
+
 static const struct archive archives[] = {
     {"compressed", "is compressed", .storage.method = 8},
     {"compressed, says the directory", "packed differently",
@@ -297,8 +299,10 @@ static const struct archive archives[] = {
     {"a local header at 2^63", "is not where", .storage = {.local_off = INT64_MIN, .zip64 = true}},
     {"a cut zip64 field", "zip64 values", .storage = {.zip64 = true, .zip64_cut = true}},
     {"another disk", "zip64 values", .storage.disk = 1},
-    {"two names for the same bytes", "overlaps",
-     .more = {.name = "archive/data/0x", .local_name = "", .ghost = true}},
+    {"two names for the same bytes", "another name",
+     .more = {.name = "archive/data/0x", .data = numbers, .size = 16, .ghost = true}},
+    {"the same entry twice", "overlaps",
+     .more = {.name = "archive/data/0", .data = numbers, .size = 16, .ghost = true}},
     {"one entry too many", "contradict", .end.count_off = 1},
     {"one entry too many in both", "cannot be", .end = {.count_off = 1000, .wide_count_off = 1000}},
     {"one entry too few", "longer than its entries",
@@ -322,8 +326,6 @@ static const struct archive archives[] = {
 };
 
 enum { ARCHIVES = sizeof archives / sizeof *archives };
-
-static const char numbers[16];
 
 /* A comment with zero bytes cannot be a C string: the fake end record is finished here. */
 static void finish_fake_end(struct test_bytes *b)

@@ -1,6 +1,6 @@
 /* names.h - finding things by the many names that people give them. */
-#ifndef SDG_SAMPLING_NAMES_H
-#define SDG_SAMPLING_NAMES_H
+#ifndef SDG_BASE_NAMES_H
+#define SDG_BASE_NAMES_H
 
 #include <stdbool.h>
 #include <stddef.h>

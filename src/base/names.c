@@ -1,5 +1,5 @@
 /* names.c - see names.h. */
-#include "sampling/names.h"
+#include "base/names.h"
 
 #include <string.h>
 

@@ -1,0 +1,49 @@
+/* fuzz_pickle.c - any bytes as the pickle of a checkpoint, past the archive around it. Tensors that
+ * come out must lie inside of the storage. */
+#include <stdlib.h>
+#include <string.h>
+#include "fuzz.h"
+#include "weights/pickle.h"
+#include "weights/pool.h"
+
+static const uint8_t storage[64];
+
+static const uint8_t *find(void *user, uint64_t *size, const uint8_t *key, size_t key_size)
+{
+    (void)user;
+    (void)key;
+    *size = key_size == 1 ? 16 : sizeof storage;
+    return storage;
+}
+
+/* Spreads a tensor out as the reader of files would. */
+static void check(const struct sdg_torch_tensor *t)
+{
+    size_t bytes = 0;
+    if (t->data < storage || t->data > storage + sizeof storage) abort();
+    if (!sdg_shape_bytes(&bytes, t->shape, t->rank, sdg_dtype_size(t->dtype))) abort();
+    if (bytes > 1 << 20) return;
+    if (sdg_torch_contiguous(t) && bytes > sizeof storage) abort();
+    void *copy = malloc(bytes ? bytes : 1);
+    if (!copy) abort();
+    sdg_torch_gather(copy, t);
+    free(copy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct sdg_pickle p = {.path = "input", .data = data, .size = size, .find = find};
+    struct sdg_pickle_value top;
+    sdgen_error err = {0};
+    if (sdg_pickle_run(&top, &p, &err) != SDGEN_OK) {
+        if (strncmp(err.text, "input: ", 7) != 0 || strchr(err.text, '\n')) abort();
+    } else if (top.kind == SDG_PICKLE_TENSOR) {
+        check(top.as.tensor);
+    } else if (top.kind == SDG_PICKLE_DICT) {
+        for (size_t i = 0; i < top.as.dict->count; i++)
+            if (top.as.dict->pairs[i].value.kind == SDG_PICKLE_TENSOR)
+                check(top.as.dict->pairs[i].value.as.tensor);
+    }
+    sdg_pool_free(&p.pool);
+    return 0;
+}
