@@ -111,7 +111,8 @@ BIN = $(DESTDIR)$(PREFIX)/bin
 LIB = $(DESTDIR)$(PREFIX)/lib
 SHARE = $(DESTDIR)$(PREFIX)/share
 install: all   ## PREFIX=/usr/local, DESTDIR=
-	install -d $(BIN) $(LIB)/pkgconfig $(DESTDIR)$(PREFIX)/include $(SHARE)/man/man1 $(SHARE)/bash-completion/completions
+	install -d $(BIN) $(LIB)/pkgconfig $(DESTDIR)$(PREFIX)/include $(SHARE)/man/man1 $(SHARE)/bash-completion/completions \
+	    $(SHARE)/zsh/site-functions
 	install -m 755 $(BUILD)/sdgen $(BIN)/sdgen
 	install -m 644 $(BUILD)/libsdgen.a $(LIB)/libsdgen.a
 	install -m 755 $(BUILD)/libsdgen.so.$(SOVERSION) $(LIB)/libsdgen.so.$(SOVERSION)
@@ -121,10 +122,11 @@ install: all   ## PREFIX=/usr/local, DESTDIR=
 	    > $(LIB)/pkgconfig/sdgen.pc
 	$(EMULATOR) $(BUILD)/sdgen --man > $(SHARE)/man/man1/sdgen.1
 	$(EMULATOR) $(BUILD)/sdgen --completion bash > $(SHARE)/bash-completion/completions/sdgen
+	$(EMULATOR) $(BUILD)/sdgen --completion zsh > $(SHARE)/zsh/site-functions/_sdgen
 uninstall:
 	rm -f $(BIN)/sdgen $(LIB)/libsdgen.a $(LIB)/libsdgen.so $(LIB)/libsdgen.so.$(SOVERSION) \
 	    $(LIB)/pkgconfig/sdgen.pc $(DESTDIR)$(PREFIX)/include/sdgen.h $(SHARE)/man/man1/sdgen.1 \
-	    $(SHARE)/bash-completion/completions/sdgen
+	    $(SHARE)/bash-completion/completions/sdgen $(SHARE)/zsh/site-functions/_sdgen
 clean:   ## remove everything built
 	rm -rf $(BUILD)
 help:   ## this list

@@ -162,12 +162,12 @@ static double time_shape(struct sdg_ops *o, const struct data *d, const struct b
                          size_t n, enum sdg_dtype dtype)
 {
     int calls = 0;
-    const double start = bench_now();
+    const double start = bench_now(o->threads);
     double now;
     do {
         run_shape(o, d, s, n, dtype);
         calls++;
-    } while ((now = bench_now()) < start + 0.05);
+    } while ((now = bench_now(o->threads)) < start + 0.05);
     return (now - start) / calls;
 }
 

@@ -30,7 +30,8 @@ struct bench_network {
 extern const struct bench_network bench_networks[];
 extern const size_t bench_network_count;
 
-double bench_now(void);
+/* Seconds. With one thread those of the processor, so that other work on the machine counts less. */
+double bench_now(int threads);
 
 /* FLOP/s of matrix products of 2048 cubed, one on each of o->threads at once; `again` repeats. */
 struct bench_peak {

@@ -21,7 +21,8 @@ FORMS = [(dtype, nested) for dtype in (torch.float16, torch.float32) for nested 
 def draw(sdgen, model, output):
     """Draws one picture, always the same, and returns the file's bytes; the model's name must not matter."""
     subprocess.run([sdgen, "-m", model, "-p", "a fox on a blue background", "-W", "128", "-H", "128", "--steps", "8",
-                    "-s", "7", "--cfg-scale", "5", "-q", "--overwrite", "-o", output], check=True)
+                    "-s", "7", "--cfg-scale", "5", "-q", "--overwrite", "-o", output],
+                   check=True, stdout=subprocess.DEVNULL)
     from PIL import Image
     with Image.open(output) as image:
         return image.size, image.tobytes()

@@ -5,6 +5,8 @@
 #
 #   check     make check
 #   live      remakes the goldens with the original libraries in a copy of the tree, and tests against them
+#   tokens    millions of texts through `sdgen tokens` and the original tokenizer
+#   image     Pillow and A1111's reader take a picture's parameters apart
 #   ckpt      the bundled model in every form of torch.save draws the same bits
 #   fullsize  the full size of Stable Diffusion 1.5, hash weights, against diffusers; memory and time
 #   clang     make check with clang
@@ -35,6 +37,8 @@ step_live() {
     binaries=$(cd "$BUILD" && pwd)
     BUILD=$binaries SDGEN=$binaries/sdgen sh "$copy/tests/run.sh"
 }
+step_tokens() { python tools/golden_tokens.py --live "$BUILD/sdgen"; }
+step_image() { python tools/golden_image.py --live "$BUILD/sdgen" models/data/sdgen-emoji.safetensors; }
 step_ckpt() { python tools/check_ckpt.py --sdgen "$BUILD/sdgen"; }
 step_fullsize() { python tools/check_fullsize.py --sdgen "$BUILD/sdgen"; }
 step_clang() { make -j"$(nproc)" CC=clang BUILD="$BUILD/clang" test-programs && make CC=clang BUILD="$BUILD/clang" check; }
@@ -43,7 +47,7 @@ step_tsan() { make tsan; }
 step_aarch64() { sh tools/check_aarch64.sh; }
 step_fuzz() { FUZZ_SECONDS=${FUZZ_SECONDS:-600} make fuzz; }
 
-[ $# -gt 0 ] || set -- check live ckpt fullsize clang asan tsan aarch64 fuzz
+[ $# -gt 0 ] || set -- check live tokens image ckpt fullsize clang asan tsan aarch64 fuzz
 make -s -j"$(nproc)" test-programs || exit 1
 passed=0
 failed=0

@@ -4,13 +4,12 @@
 #   sh tools/setup.sh [build|check|full]
 #
 # "build" (the default) is enough for `make` and `make demo`, "check" adds what `make check` uses, "full" what
-# `make check-full` and the sanitizers use. Only
-# missing packages are installed, without questions, as root or through sudo. Where there is no apt the
-# packages are listed and the script stops with status 1.
+# `make check-full` and the sanitizers use. Only missing packages are installed, without questions, as root
+# or through sudo. Where there is no apt the packages are listed and the script stops with status 1.
 set -eu
 
 BUILD_PACKAGES="make gcc libc6-dev libopenblas-dev libcjson-dev libstb-dev zlib1g-dev"
-CHECK_PACKAGES="$BUILD_PACKAGES libcmocka-dev clang-format binutils"
+CHECK_PACKAGES="$BUILD_PACKAGES libcmocka-dev clang-format binutils groff-base"
 FULL_PACKAGES="$CHECK_PACKAGES clang libclang-rt-dev libomp-dev llvm gcc-aarch64-linux-gnu libc6-dev-arm64-cross
     qemu-user python3-venv"
 

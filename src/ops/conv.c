@@ -23,7 +23,7 @@ enum {
     STRIP_FLOATS = 3 << 19,
     SMALL_FLOATS = 6 << 20,
     GATHERED_FLOATS = 12 << 20, /* small maps: of several images */
-    LEAST_PIXELS = 128,
+    LEAST_PIXELS = 256,
     MOST_PIXELS = 1024,
     GROUP = 160, /* small maps: output channels of a task */
     PIECE_FLOATS = 2048,
@@ -55,6 +55,22 @@ struct conv {
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
+/* to[tap * in + j] = piece[j * taps + tap] for `count` input channels; four at a time, so that a
+ * compiler stores vectors. */
+static void permute_piece(float *to, const float *piece, size_t in, size_t count, size_t taps)
+{
+    enum { BLOCK = 4 };
+    size_t j = 0;
+    for (; j + BLOCK <= count; j += BLOCK, piece += BLOCK * taps)
+        for (size_t tap = 0; tap < taps; tap++) {
+            const float four[BLOCK] = {piece[tap], piece[taps + tap], piece[2 * taps + tap],
+                                       piece[3 * taps + tap]};
+            memcpy(to + tap * in + j, four, sizeof four);
+        }
+    for (; j < count; j++, piece += taps)
+        for (size_t tap = 0; tap < taps; tap++) to[tap * in + j] = piece[tap];
+}
+
 /* to [tap][in] = weight[channel][in][tap], a piece of input channels at a time. */
 static void permute_channel(const struct conv *c, float *to, size_t channel, float *piece)
 {
@@ -62,8 +78,7 @@ static void permute_channel(const struct conv *c, float *to, size_t channel, flo
     for (size_t i = 0; i < in; i += most, to += most) {
         const size_t count = in - i < most ? in - i : most;
         sdg_ops_widen(c->o, piece, c->weight, channel * c->k + i * taps, count * taps);
-        for (size_t tap = 0; tap < taps; tap++)
-            for (size_t j = 0; j < count; j++) to[tap * in + j] = piece[j * taps + tap];
+        permute_piece(to, piece, in, count, taps);
     }
 }
 

@@ -9,9 +9,11 @@
 /* Refused with one line, or every name is found and every number can be read. */
 static inline void read_anything(const uint8_t *data, size_t size)
 {
-    struct sdg_weights w = {.path = strdup("input"), .map = {.fd = -1}};
+    struct sdg_weights w = {.path = malloc(sizeof "input"), .map = {.fd = -1}};
     sdgen_error err = {0};
-    volatile unsigned sum = 0;
+    unsigned sum = 0;
+    if (!w.path) abort();
+    memcpy(w.path, "input", sizeof "input");
     if (sdg_weights_parse(&w, data, size, &err) != SDGEN_OK) {
         if (strncmp(err.text, "input: ", 7) != 0 || strchr(err.text, '\n')) abort();
         w.count = 0;
@@ -22,6 +24,8 @@ static inline void read_anything(const uint8_t *data, size_t size)
         if (sdg_weights_find(&w, w.entries[i].name) != &w.entries[i] || !t->data) abort();
         for (size_t k = 0; k < bytes; k++) sum += ((const uint8_t *)t->data)[k];
     }
+    volatile unsigned sink = sum; /* so that the reading is not left out */
+    (void)sink;
     sdg_weights_close(&w);
 }
 
