@@ -35,7 +35,7 @@ SDG_DECLARE_KERNELS(c);
 SDG_DECLARE_KERNELS(avx2);
 SDG_DECLARE_KERNELS(avx512);
 
-enum { SDG_GEMM_C_MR = 4, SDG_GEMM_C_NR = 8, SDG_GEMM_C_KC = 256 };
+enum { SDG_GEMM_C_MR = 6, SDG_GEMM_C_NR = 8, SDG_GEMM_C_KC = 256 };
 void sdg_gemm_pack_b_c(float *bp, const float *b, size_t b_row, size_t b_col, size_t n, size_t k);
 void sdg_gemm_run_c(float *c, size_t ldc, const float *a, size_t lda, const float *bp, size_t m,
                     size_t n, size_t k, bool accumulate);

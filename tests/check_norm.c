@@ -20,7 +20,8 @@ static void check_softmax_size(const struct check_context *c, size_t rows, size_
     }
     for (size_t r = 0; r < rows; r++) {
         double top = -INFINITY, sum = 0.0;
-        for (size_t i = 0; i < cols; i++) top = fmax(top, (double)x[r * ld + i]);
+        for (size_t i = 0; i < cols; i++)
+            if ((double)x[r * ld + i] > top) top = (double)x[r * ld + i];
         for (size_t i = 0; i < cols; i++) sum += exp((double)scale * ((double)x[r * ld + i] - top));
         for (size_t i = 0; i < cols; i++) {
             const size_t at = r * ld + i;

@@ -15,6 +15,8 @@
  * tile reads of B (kc * nr floats, 8 KiB) in the first cache while all rows of A pass by. */
 #include "kernels.h"
 
+#include <string.h>
+
 #include "tiers.h"
 
 enum { MR = SDG_GEMM_C_MR, NR = SDG_GEMM_C_NR, KC = SDG_GEMM_C_KC };
@@ -25,25 +27,16 @@ void sdg_gemm_pack_b_c(float *bp, const float *b, size_t b_row, size_t b_col, si
         for (size_t j = 0; j < NR; j++) bp[p * NR + j] = j < n ? b[j * b_row + p * b_col] : 0.0f;
 }
 
-/* sums [MR][NR] = A[MR][k] B[NR][k]^T; row[i] is where row i of A begins. */
+/* sums [MR][NR] = A[MR][k] B[NR][k]^T; row[i] is where row i of A begins. Summed in a local array,
+ * which a compiler keeps in registers; six rows, because gcc 12 then sees vectors along j (with four
+ * it tries its luck along p, at a third of the speed). */
 static void tile(float sums[MR][NR], const float *const row[MR], const float *bp, size_t k)
 {
-    float s0[NR] = {0}, s1[NR] = {0}, s2[NR] = {0}, s3[NR] = {0};
-    for (size_t p = 0; p < k; p++, bp += NR) {
-        const float a0 = row[0][p], a1 = row[1][p], a2 = row[2][p], a3 = row[3][p];
-        for (size_t j = 0; j < NR; j++) {
-            s0[j] += a0 * bp[j];
-            s1[j] += a1 * bp[j];
-            s2[j] += a2 * bp[j];
-            s3[j] += a3 * bp[j];
-        }
-    }
-    for (size_t j = 0; j < NR; j++) {
-        sums[0][j] = s0[j];
-        sums[1][j] = s1[j];
-        sums[2][j] = s2[j];
-        sums[3][j] = s3[j];
-    }
+    float s[MR][NR] = {{0}};
+    for (size_t p = 0; p < k; p++)
+        for (size_t i = 0; i < MR; i++)
+            for (size_t j = 0; j < NR; j++) s[i][j] += row[i][p] * bp[p * NR + j];
+    memcpy(sums, s, sizeof s);
 }
 
 void sdg_gemm_run_c(float *c, size_t ldc, const float *a, size_t lda, const float *bp, size_t m,

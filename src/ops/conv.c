@@ -23,7 +23,7 @@ enum {
     STRIP_FLOATS = 3 << 19,
     SMALL_FLOATS = 6 << 20,
     GATHERED_FLOATS = 12 << 20, /* small maps: of several images */
-    LEAST_PIXELS = 256,
+    LEAST_PIXELS = 128,
     MOST_PIXELS = 1024,
     GROUP = 160, /* small maps: output channels of a task */
     PIECE_FLOATS = 2048,

@@ -88,31 +88,6 @@ static sdgen_status check_precision(const char *name, sdgen_error *err)
     return sdg_fail(err, SDGEN_ERR_ARG, "--precision %s: no such precision; there is f32", name);
 }
 
-/* The prompt's path through the program fixes what a text encoder must look like. */
-static sdgen_status check_text_encoder(const struct sdg_model *m, sdgen_error *err)
-{
-    const struct sdg_clip_config *c = &m->clip.config;
-    if (c->vocab != SDG_TOKEN_END + 1 || c->positions < SDG_CHUNK_LENGTH)
-        return sdg_fail(err, SDGEN_ERR_MODEL,
-                        "%s: text encoder for %d tokens at %d positions; CLIP's has %d and %d",
-                        m->file.path, c->vocab, c->positions, SDG_TOKEN_END + 1, SDG_CHUNK_LENGTH);
-    if (c->width != m->unet.config.context)
-        return sdg_fail(
-            err, SDGEN_ERR_MODEL,
-            "%s: text encoder is %d wide, the UNet attends to vectors of %d: they do not "
-            "belong together",
-            m->file.path, c->width, m->unet.config.context);
-    if (m->unet.config.in_channels != m->vae.config.z_channels ||
-        m->unet.config.out_channels != m->vae.config.z_channels)
-        return sdg_fail(
-            err, SDGEN_ERR_MODEL,
-            "%s: UNet with %d input and %d output channels, VAE with %d latent channels: "
-            "they do not belong together",
-            m->file.path, m->unet.config.in_channels, m->unet.config.out_channels,
-            m->vae.config.z_channels);
-    return SDGEN_OK;
-}
-
 static void report_load(const sdgen_load_params *params, int done, int total)
 {
     const sdgen_progress p = {.stage = SDGEN_STAGE_LOAD, .done = done, .total = total};
@@ -141,7 +116,8 @@ sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, 
         .log = &e->log,
     };
     SDG_TRY(sdg_model_open(&e->model, &options, error));
-    SDG_TRY(check_text_encoder(&e->model, error));
+    SDG_TRY(sdg_model_fits(&e->model.clip.config, &e->model.unet.config, &e->model.vae.config,
+                           params->model_path, error));
     e->model_hash = sdg_hashjob_start(params->model_path);
     if (params->vae_path) e->vae_hash = sdg_hashjob_start(params->vae_path);
     report_load(params, 1, 2);

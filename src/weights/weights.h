@@ -1,8 +1,9 @@
 /* weights.h - a checkpoint of any supported form as a list of named tensor views.
  *
- * The form is told from the content, not from the file name: safetensors.c, torchfile.c (zip + pickle).
- * Views point into the mapped file (or, for the rare non-contiguous torch tensor, into memory owned by
- * the weights) and live until sdg_weights_close. Nothing in the file is ever executed. */
+ * The form is told from the content, not from the file name: safetensors.c, torchfile.c (zip +
+ * pickle). Views point into the mapped file (or, for the rare non-contiguous torch tensor, into
+ * memory owned by the weights) and live until sdg_weights_close. Nothing in the file is ever
+ * executed. */
 #ifndef SDG_WEIGHTS_H
 #define SDG_WEIGHTS_H
 
@@ -18,7 +19,9 @@ struct sdg_entry {
     struct sdg_tensor tensor;
 };
 
-struct sdg_metadata { const char *key, *value; };
+struct sdg_metadata {
+    const char *key, *value;
+};
 
 struct sdg_weights {
     char *path;
@@ -26,15 +29,15 @@ struct sdg_weights {
     struct sdg_filemap map;
     struct sdg_entry *entries; /* [count], in file order */
     size_t count;
-    uint32_t *index;           /* open-addressing hash of names to entries, [index_size] */
+    uint32_t *index; /* [index_size]: the entries in order of their names */
     size_t index_size;
     struct sdg_metadata *metadata; /* safetensors' __metadata__ */
     size_t metadata_count;
-    void *owned;               /* list of what close frees: names, materialised tensors */
+    void *owned; /* list of what close frees: names, materialised tensors */
 };
 
-/* Errors: SDGEN_ERR_IO, SDGEN_ERR_FORMAT (malformed or refused; the text names the file, the tensor or
- * byte offset, and the remedy), SDGEN_ERR_MEMORY. On failure *w is closed. */
+/* Errors: SDGEN_ERR_IO, SDGEN_ERR_FORMAT (malformed or refused; the text names the file, the tensor
+ * or byte offset, and the remedy), SDGEN_ERR_MEMORY. On failure *w is closed. */
 SDGEN_MUST_CHECK sdgen_status sdg_weights_open(struct sdg_weights *w, const char *path,
                                                sdgen_error *err);
 void sdg_weights_close(struct sdg_weights *w); /* accepts a zeroed or closed one */
