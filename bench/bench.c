@@ -1,6 +1,7 @@
 /* bench.c - times the operations of src/ops at the shapes of real networks. `make bench` runs it.
  *
  *   sdgen-bench [--threads N] [--isa TIER] [--rounds N] [--dtype f16|f32] [PATTERN]
+ *   sdgen-bench [--threads N] [--isa TIER] [--rounds N] --model CHECKPOINT      whole networks
  *
  * Each shape is timed in turns with the matrix product that serves as peak (calibrate.c); a line
  * shows the median over the rounds of time, rate and share of the peak of the same round. What a
@@ -20,7 +21,7 @@ struct options {
     int threads, rounds;
     enum sdg_isa isa;
     enum sdg_dtype dtype;
-    const char *pattern;
+    const char *pattern, *model;
 };
 
 /* Everything one shape needs, at its largest. */
@@ -202,15 +203,15 @@ static double bench_shape(struct sdg_ops *o, struct bench_peak *peak, const stru
 
 static int usage(void)
 {
-    fputs(
-        "usage: sdgen-bench [--threads N] [--isa TIER] [--rounds N] [--dtype f16|f32] [PATTERN]\n",
-        stderr);
+    fputs("usage: sdgen-bench [--threads N] [--isa TIER] [--rounds N] [--dtype f16|f32] "
+          "[--model CHECKPOINT] [PATTERN]\n",
+          stderr);
     return 2;
 }
 
 static bool read_options(struct options *o, int argc, char **argv)
 {
-    *o = (struct options) {sdg_physical_cores(), 3, sdg_isa_detect(), SDG_F16, ""};
+    *o = (struct options) {sdg_physical_cores(), 3, sdg_isa_detect(), SDG_F16, "", NULL};
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (argv[i][0] != '-') {
@@ -223,6 +224,8 @@ static bool read_options(struct options *o, int argc, char **argv)
             o->threads = atoi(value);
         } else if (strcmp(argv[i - 1], "--rounds") == 0) {
             o->rounds = atoi(value);
+        } else if (strcmp(argv[i - 1], "--model") == 0) {
+            o->model = value;
         } else if (strcmp(argv[i - 1], "--dtype") == 0) {
             o->dtype = strcmp(value, "f32") == 0 ? SDG_F32 : SDG_F16;
         } else if (strcmp(argv[i - 1], "--isa") == 0) {
@@ -235,6 +238,18 @@ static bool read_options(struct options *o, int argc, char **argv)
         }
     }
     return o->threads > 0 && o->rounds > 0 && o->rounds <= MOST_ROUNDS;
+}
+
+static void bench_shapes(struct sdg_ops *o, struct bench_peak *peak, const struct options *opt)
+{
+    for (size_t i = 0; i < bench_network_count; i++) {
+        const struct bench_network *net = &bench_networks[i];
+        double total = 0;
+        printf("\n%s\n", net->name);
+        for (size_t k = 0; k < net->count; k++)
+            total += net->shapes[k].count * bench_shape(o, peak, &net->shapes[k], net->n, opt);
+        printf("%-44s %9.3f ms\n", "sum of times x counts", 1e3 * total);
+    }
 }
 
 int main(int argc, char **argv)
@@ -253,17 +268,11 @@ int main(int argc, char **argv)
     printf("tier %s, %d threads, matrix product 2048^3: %.1f GFLOP/s, reading memory: %.1f GB/s\n",
            sdg_isa_label(opt.isa), opt.threads, 1e-9 * bench_peak_measure(&peak),
            1e-9 * bench_bandwidth(&o));
-    for (size_t i = 0; i < bench_network_count; i++) {
-        const struct bench_network *net = &bench_networks[i];
-        double total = 0;
-        printf("\n%s\n", net->name);
-        for (size_t k = 0; k < net->count; k++)
-            total += net->shapes[k].count * bench_shape(&o, &peak, &net->shapes[k], net->n, &opt);
-        printf("%-44s %9.3f ms\n", "sum of times x counts", 1e3 * total);
-    }
+    const bool ok = !opt.model || bench_stages(&o, opt.model, opt.rounds);
+    if (!opt.model) bench_shapes(&o, &peak, &opt);
     free(peak.a);
     free(peak.b);
     free(peak.c);
     sdg_arena_destroy(&work);
-    return 0;
+    return ok ? 0 : 1;
 }

@@ -30,7 +30,8 @@ struct bench_network {
 extern const struct bench_network bench_networks[];
 extern const size_t bench_network_count;
 
-/* Seconds. With one thread those of the processor, so that other work on the machine counts less. */
+/* Seconds. With one thread those of the processor, so that other work on the machine counts less.
+ */
 double bench_now(int threads);
 
 /* FLOP/s of matrix products of 2048 cubed, one on each of o->threads at once; `again` repeats. */
@@ -40,6 +41,10 @@ struct bench_peak {
 };
 void bench_peak_open(struct bench_peak *p, struct sdg_ops *o);
 double bench_peak_measure(struct bench_peak *p);
+
+/* Times the three networks of a checkpoint at 512 x 512 (stages.c) and prints a line for each
+ * round. False, with a message on stderr, when it cannot be read. */
+bool bench_stages(const struct sdg_ops *o, const char *path, int rounds);
 
 /* Bytes per second of reading 256 MiB on all threads. */
 double bench_bandwidth(struct sdg_ops *o);

@@ -60,7 +60,7 @@ struct sdg_kernels {
      * finite becomes NaN. */
     void (*softmax)(float *y, const float *x, size_t rows, size_t cols, size_t ld, float scale);
 
-    /* y[i] = x[i] / (1 + exp(-x[i])). |err| <= 8u |y| + 2^-119: the last term where x < -87, whose
+    /* y[i] = x[i] / (1 + exp(-x[i])). |err| <= 4u |y| + 2^-119: the last term where x < -87, whose
      * exact result (above -2^-119) may become 0. Infinite x: unspecified. y may be x. */
     void (*silu)(float *y, const float *x, size_t n);
 

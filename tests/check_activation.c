@@ -16,7 +16,7 @@ struct expected {
 static struct expected silu(double x)
 {
     const double y = x / (1.0 + exp(-x));
-    return (struct expected) {y, 8.0 * CHECK_U * fabs(y) + TINY};
+    return (struct expected) {y, 4.0 * CHECK_U * fabs(y) + TINY};
 }
 
 static struct expected gelu(double x)

@@ -11,7 +11,8 @@
 
 enum {
     WINDOW = 4 << 20, /* bytes that stay resident behind the reading position */
-    DEPTH = 128       /* nesting of skipped values; serde_json's own limit */
+    PLAIN_RUN = 512,
+    DEPTH = 128 /* nesting of skipped values; serde_json's own limit */
 };
 
 bool sdg_json_wrong(struct sdg_json *j, const char *problem)
@@ -148,17 +149,30 @@ static size_t take_character(char out[4], struct sdg_json *j)
     return n;
 }
 
+/* Number of plain ASCII characters that follow, a few hundred at most: nearly all of a header. */
+static size_t plain_run(const struct sdg_json *j)
+{
+    const uint8_t *p = j->data + j->at;
+    const size_t room = j->size - j->at < PLAIN_RUN ? j->size - j->at : PLAIN_RUN;
+    size_t n = 0;
+    while (n < room && p[n] >= ' ' && p[n] < 0x80 && p[n] != '"' && p[n] != '\\') n++;
+    return n;
+}
+
 bool sdg_json_string(struct sdg_json *j, struct sdg_json_text *text)
 {
     char c[4];
-    size_t n;
+    size_t n, plain;
     *text = (struct sdg_json_text) {0};
     if (!expect(j, '"', "a string should begin")) return false;
     text->at = j->at;
-    while ((n = take_character(c, j)) > 0) {
-        text->size += n;
-        text->has_nul |= c[0] == 0;
-    }
+    do {
+        plain = plain_run(j);
+        advance(j, plain);
+        n = take_character(c, j);
+        text->size += plain + n;
+        text->has_nul |= n > 0 && c[0] == 0;
+    } while (n > 0);
     if (j->problem) return false;
     advance(j, 1);
     return true;
