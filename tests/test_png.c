@@ -264,7 +264,8 @@ static void every_code_point_is_read(void **state)
         const char *s = text;
         const bool surrogate = c >= 0xD800 && c < 0xE000;
         const uint32_t got = sdg_utf8_next(&s);
-        if (got != (surrogate ? SDG_UTF8_REPLACEMENT : c)) fail_msg("U+%04X read as U+%04X", c, got);
+        if (got != (surrogate ? SDG_UTF8_REPLACEMENT : c))
+            fail_msg("U+%04X read as U+%04X", c, got);
         if (!surrogate) assert_int_equal(*s, 0);
     }
 }

@@ -28,8 +28,8 @@ void sdg_gemm_pack_b_c(float *bp, const float *b, size_t b_row, size_t b_col, si
 }
 
 /* sums [MR][NR] = A[MR][k] B[NR][k]^T; row[i] is where row i of A begins. Summed in a local array,
- * which a compiler keeps in registers; six rows, because gcc 12 then sees vectors along j (with four
- * it tries its luck along p, at a third of the speed). */
+ * which a compiler keeps in registers; six rows, because gcc 12 then sees vectors along j (with
+ * four it tries its luck along p, at a third of the speed). */
 static void tile(float sums[MR][NR], const float *const row[MR], const float *bp, size_t k)
 {
     float s[MR][NR] = {{0}};
