@@ -169,6 +169,16 @@ words() {
         xargs grep -nIE '\b(TO[D]O|FIX[M]E|X[X]X)\b|/wor[k]/|\bshare[d]/|\bsess[i]on|\bhelpe[r]|\bissu[e] ?#?[0-9]|\bfact[s]\.md|\bfact[s]? [A-J][0-9]' | cut -c1-160
 }
 
+# The tour of the source names every file of the engine.
+tour() {
+    find src -mindepth 2 -name '*.[ch]' | sort | while read -r file; do
+        grep -q "\`$(basename "$file" | sed 's/\..$//')\." src/README.md || echo "$file: not in src/README.md"
+    done
+    sed -n 's/^| `\([a-z0-9_]*\)\.\(.\).*/\1.\2/p' src/README.md | while read -r name; do
+        find src -name "$name" | grep -q . || echo "src/README.md names $name, which does not exist"
+    done
+}
+
 formatting() {
     sources | written_by_hand | xargs clang-format --dry-run -Werror 2>&1 |
         sed -n 's/:[0-9]*:[0-9]*: error:.*/: not laid out as .clang-format says (make format)/p' | sort -u
@@ -214,6 +224,7 @@ rule alone "headers compile alone"
 rule prototypes "no prototypes in .c files"
 rule blanks "no trailing blanks, tabs or file names used twice"
 rule words "no loose ends, no foreign words"
+rule tour "src/README.md names every file"
 rule top_level "top level holds what it should"
 
 name="formatted as .clang-format says"

@@ -18,6 +18,7 @@ void sdg_parallel_for(int threads, size_t tasks, sdg_task_fn fn, void *arg)
         fenv_t caller; /* FE_DFL_ENV: round to nearest, denormals neither flushed nor zeroed */
         fegetenv(&caller);
         fesetenv(FE_DFL_ENV);
+        omp_set_num_threads(1); /* of this task alone: a library built with OpenMP stays on it */
         const int worker = omp_get_thread_num();
 #pragma omp for schedule(dynamic, 1)
         for (size_t task = 0; task < tasks; task++) fn(arg, task, worker);
