@@ -93,7 +93,7 @@ ok $? "not a terminal: plain lines"
 draw --progress none; [ "$(wc -l <"$tmp/err")" -eq 1 ]; ok $? "--progress none: only the seed"
 draw --progress bar; tr '\r' '\n' <"$tmp/err" | grep -q '^\[#*\.*\] step 1/2, '; ok $? "--progress bar"
 draw -v; grep -q '^sdgen: memory: ' "$tmp/err"; ok $? "-v tells the planned memory"
-if command -v script >/dev/null 2>&1; then
+if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
     for width in 40 70; do
         # shellcheck disable=SC2016 # expanded by the inner shell
         FOX=$model SDGEN=$SDGEN TERM=xterm script -qec 'stty cols '$width'; exec "$SDGEN" -m "$FOX" -p fox -W 64 -H 64 --steps 3 -b 2 -o '"$tmp/x/tty.png" \
@@ -103,7 +103,7 @@ if command -v script >/dev/null 2>&1; then
         ok $? "on a terminal of $width columns the bar keeps to its line"
     done
 else
-    skip "the bar keeps to its line" "no script(1)"
+    skip "the bar keeps to its line" "no script(1), or no pseudo-terminals here"
 fi
 
 # ---- what goes wrong: one line, no file
