@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "tests/support/testmodel.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -144,8 +145,10 @@ struct walker {
     struct sdg_binder binder;
     const char *prefix;
     const struct sdg_weights *file; /* lookup only */
-    FILE *header, *data;            /* writing only */
-    size_t offset;                  /* of the next tensor in the file's data */
+    FILE *header, *data;            /* writing only, */
+    enum sdg_dtype dtype;           /* as are these: */
+    test_values_fn values;
+    size_t offset; /* of the next tensor in the file's data */
     struct test_count count;
 };
 
@@ -228,6 +231,17 @@ static void want_lookup(struct sdg_binder *self, const char *name, const int64_t
     *slot = e->tensor;
 }
 
+/* IEEE 754 binary16 of a number in its range: 11 significant bits, fewer below 2^-14. lrintf rounds
+ * to nearest, ties to even; what it carries over the top bit goes to the exponent. */
+static uint16_t half_bits(float x)
+{
+    int exponent;
+    const float m = frexpf(fabsf(x), &exponent); /* |x| = m 2^exponent, m in [0.5, 1) */
+    const long sign = signbit(x) ? 0x8000 : 0;
+    if (m == 0 || exponent < -13) return (uint16_t)(sign + lrintf(ldexpf(fabsf(x), 24)));
+    return (uint16_t)(sign + (exponent + 14) * 1024L + lrintf(ldexpf(m, 11)) - 1024);
+}
+
 static void want_written(struct sdg_binder *self, const char *name, const int64_t *shape, int rank,
                          unsigned flags, struct sdg_tensor *slot)
 {
@@ -235,16 +249,22 @@ static void want_written(struct sdg_binder *self, const char *name, const int64_
     char full[256], dims[128];
     (void)flags, (void)slot;
     snprintf(full, sizeof full, "%s%s", k->prefix, name);
-    const size_t count = elements(shape, rank), end = k->offset + count * sizeof(float);
-    fprintf(k->header, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}",
-            k->offset ? "," : "{", full, sdg_shape_text(dims, sizeof dims, shape, rank), k->offset,
-            end);
+    const size_t count = elements(shape, rank), item = sdg_dtype_size(k->dtype);
+    const size_t end = k->offset + count * item;
+    fprintf(k->header, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}",
+            k->offset ? "," : "{", full, sdg_dtype_name(k->dtype),
+            sdg_shape_text(dims, sizeof dims, shape, rank), k->offset, end);
     k->offset = end;
     float *values = malloc(count * sizeof *values);
+    uint16_t *halves = malloc(count * sizeof *halves);
     assert_non_null(values);
-    test_hash_weight(values, full, shape, rank);
-    assert_int_equal(fwrite(values, sizeof *values, count, k->data), count);
+    assert_non_null(halves);
+    k->values(values, full, shape, rank);
+    for (size_t i = 0; k->dtype == SDG_F16 && i < count; i++) halves[i] = half_bits(values[i]);
+    const void *y = k->dtype == SDG_F16 ? (const void *)halves : values;
+    assert_int_equal(fwrite(y, item, count, k->data), count);
     free(values);
+    free(halves);
 }
 
 /* ---- models ---------------------------------------------------------------------------------- */
@@ -267,10 +287,19 @@ static void join(const char *path, const char *header, FILE *data)
 
 void test_model_write(const char *path, const struct test_layout *l)
 {
+    test_model_write_as(path, l, SDG_F32, test_hash_weight);
+}
+
+void test_model_write_as(const char *path, const struct test_layout *l, enum sdg_dtype dtype,
+                         test_values_fn values)
+{
     char *header = NULL;
     size_t size = 0;
-    struct walker k = {
-        .binder = {want_written}, .header = open_memstream(&header, &size), .data = tmpfile()};
+    struct walker k = {.binder = {want_written},
+                       .header = open_memstream(&header, &size),
+                       .data = tmpfile(),
+                       .dtype = dtype,
+                       .values = values};
     assert_non_null(k.header);
     assert_non_null(k.data);
     struct test_model *m = new_model();

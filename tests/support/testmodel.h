@@ -30,6 +30,13 @@ void test_layout_sd15(struct test_layout *l);
 /* Writes the model as f32 safetensors, in single-file names. */
 void test_model_write(const char *path, const struct test_layout *l);
 
+/* y [product of shape]: the tensor `name` (full single-file name), as test_hash_weight makes it. */
+typedef void (*test_values_fn)(float *y, const char *name, const int64_t *shape, int rank);
+
+/* The same in f32 or f16 (rounded to nearest, ties to even) with values of the caller's own. */
+void test_model_write_as(const char *path, const struct test_layout *l, enum sdg_dtype dtype,
+                         test_values_fn values);
+
 /* The three networks bound to a file, or to nothing. */
 struct test_model {
     struct sdg_weights file;
