@@ -79,6 +79,10 @@ struct sdg_unet {
     struct sdg_conv conv_out;
 };
 
+/* An arena for sdg_unet_bind with room for the most blocks there can be; pages that stay untouched
+ * cost nothing. Errors: SDGEN_ERR_MEMORY. */
+SDGEN_MUST_CHECK sdgen_status sdg_unet_arena_create(struct sdg_arena *model, sdgen_error *err);
+
 /* Lays out the blocks in `model` (an arena that outlives m; about 35 KB a block) and walks all
  * weights past the binder, names below "model.diffusion_model.". Errors: SDGEN_ERR_MEMORY. */
 SDGEN_MUST_CHECK sdgen_status sdg_unet_bind(struct sdg_unet *m,

@@ -213,6 +213,12 @@ static struct sdg_unet_block *take_blocks(struct sdg_arena *a, int count)
     return blocks;
 }
 
+sdgen_status sdg_unet_arena_create(struct sdg_arena *model, sdgen_error *err)
+{
+    const size_t blocks = 2 * SDG_UNET_MAX_BLOCKS + 1; /* input, output, middle */
+    return sdg_arena_create(model, blocks * (sizeof(struct sdg_unet_block) + SDG_ARENA_ALIGN), err);
+}
+
 sdgen_status sdg_unet_bind(struct sdg_unet *m, const struct sdg_unet_config *config,
                            struct sdg_binder *b, struct sdg_arena *model, sdgen_error *err)
 {

@@ -132,10 +132,11 @@ def torch_step(unet):
 def timing(a):
     import torch
 
-    import pipeline_common
+    from safetensors.torch import load_file
+
+    import ldm_to_diffusers
     torch.set_num_threads(a.threads)
-    unet = pipeline_common.unet({k: v for k, v in pipeline_common.load(a.model).items()
-                                 if k.startswith(pipeline_common.UNET)})
+    unet = ldm_to_diffusers.make_unet(load_file(a.model))
     torch_step(unet)
     ours, theirs = [], []
     for number in range(a.rounds):

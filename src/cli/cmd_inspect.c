@@ -63,10 +63,7 @@ static sdgen_status bind_networks(struct sdg_inspection *r, struct networks *n, 
         r->has_clip = true;
         SDG_TRY(sdg_arch_unet(&r->unet, &r->file, f->unet_prefix, err));
         r->has_unet = true;
-        SDG_TRY(sdg_arena_create(&n->arena,
-                                 (2 * SDG_UNET_MAX_BLOCKS + 1) *
-                                     (sizeof(struct sdg_unet_block) + SDG_ARENA_ALIGN),
-                                 err));
+        SDG_TRY(sdg_unet_arena_create(&n->arena, err));
         sdg_filebinder_network(b, f->clip_prefix, false);
         sdg_clip_bind(&n->clip, &r->clip, &b->binder);
         sdg_filebinder_network(b, f->unet_prefix, false);

@@ -7,8 +7,6 @@
 
 #include "image/infotext.h"
 
-enum { SHORT_HASH = 10 };
-
 /* The file's name without directory and extension, cut at size. */
 static void stem_of(char *stem, size_t size, const char *path)
 {
@@ -21,15 +19,15 @@ static void stem_of(char *stem, size_t size, const char *path)
 char *sdg_plan_infotext(const struct sdgen_engine *e, const struct sdg_plan *plan, int64_t seed)
 {
     const sdgen_image_params *params = plan->params;
-    char model[256], vae[256], model_hash[65] = "", vae_hash[65] = "";
+    char model[256], vae[256], model_hash[SDG_SHA256_HEX] = "", vae_hash[SDG_SHA256_HEX] = "";
     stem_of(model, sizeof model, e->model.file.path);
     sdg_hashjob_wait(e->model_hash, model_hash);
-    model_hash[SHORT_HASH] = 0;
+    model_hash[SDG_MODEL_HASH_DIGITS] = 0;
     const bool own_vae = e->model.vae_file.path != NULL;
     if (own_vae) {
         stem_of(vae, sizeof vae, e->model.vae_file.path);
         sdg_hashjob_wait(e->vae_hash, vae_hash);
-        vae_hash[SHORT_HASH] = 0;
+        vae_hash[SDG_MODEL_HASH_DIGITS] = 0;
     }
     const bool brackets = params->literal_prompt && plan->convention->prompt_language &&
                           strpbrk(params->prompt, "([");

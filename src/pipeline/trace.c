@@ -34,8 +34,9 @@ sdgen_status sdg_npy_end(struct sdg_npy *f, sdgen_error *err)
     return sdg_atomic_commit(&f->file, 1, err);
 }
 
-sdgen_status sdg_trace(const char *directory, const char *name, int number, enum sdg_npy_type type,
-                       const void *data, const size_t *shape, int rank, sdgen_error *err)
+sdgen_status sdg_trace_begin(struct sdg_npy *f, const char *directory, const char *name, int number,
+                             enum sdg_npy_type type, const size_t *shape, int rank,
+                             sdgen_error *err)
 {
     char file[64], path[4096];
     if (number < 0)
@@ -44,8 +45,14 @@ sdgen_status sdg_trace(const char *directory, const char *name, int number, enum
         snprintf(file, sizeof file, "%s_%03d.npy", name, number);
     if ((size_t)snprintf(path, sizeof path, "%s/%s", directory, file) >= sizeof path)
         return sdg_fail(err, SDGEN_ERR_ARG, "trace directory: the path is too long");
+    return sdg_npy_begin(f, path, type, shape, rank, err);
+}
+
+sdgen_status sdg_trace(const char *directory, const char *name, int number, enum sdg_npy_type type,
+                       const void *data, const size_t *shape, int rank, sdgen_error *err)
+{
     struct sdg_npy f;
-    sdgen_status status = sdg_npy_begin(&f, path, type, shape, rank, err);
+    sdgen_status status = sdg_trace_begin(&f, directory, name, number, type, shape, rank, err);
     if (status != SDGEN_OK) return status;
     size_t count = 1;
     for (int i = 0; i < rank; i++) count *= shape[i];

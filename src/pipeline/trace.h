@@ -19,6 +19,11 @@ SDGEN_MUST_CHECK sdgen_status sdg_npy_begin(struct sdg_npy *f, const char *path,
 void sdg_npy_append(struct sdg_npy *f, const void *data, size_t count); /* 4-byte items */
 SDGEN_MUST_CHECK sdgen_status sdg_npy_end(struct sdg_npy *f, sdgen_error *err);
 
+/* Begins directory/name.npy, or directory/name_NNN.npy when number >= 0. */
+SDGEN_MUST_CHECK sdgen_status sdg_trace_begin(struct sdg_npy *f, const char *directory,
+                                              const char *name, int number, enum sdg_npy_type type,
+                                              const size_t *shape, int rank, sdgen_error *err);
+
 /* Writes directory/name.npy, or directory/name_NNN.npy when number >= 0, whole. */
 SDGEN_MUST_CHECK sdgen_status sdg_trace(const char *directory, const char *name, int number,
                                         enum sdg_npy_type type, const void *data,

@@ -122,6 +122,7 @@ static bool guided_model(void *user, float *eps, const float *model_input, float
 {
     (void)step;
     struct run *r = user;
+    if (r->status != SDGEN_OK) return false; /* the trace could not be written */
     const struct sdg_plan *p = r->plan;
     const size_t n = (size_t)r->n, count = n * r->latent, passes = p->guided ? 2 : 1;
     const size_t width = (size_t)p->cond.count * SDG_CHUNK_LENGTH;
@@ -196,8 +197,8 @@ static sdgen_status sample(struct run *r)
     for (size_t i = 0; i < (size_t)r->n * r->latent; i++) r->x[i] *= p->schedule.init_sigma;
     trace_latent(r, "latent", 0, r->x);
     report(r, SDGEN_STAGE_SAMPLE, 0, p->schedule.steps, 0);
-    if (!p->sampler->run(&sampling)) return cancelled(r);
-    return r->status;
+    const bool finished = p->sampler->run(&sampling);
+    return finished || r->status != SDGEN_OK ? r->status : cancelled(r);
 }
 
 /* ---- pixels ---- */
@@ -212,7 +213,7 @@ static void decode(struct run *r, int i)
     sdg_vae_decode(&r->ops, r->image, z, &r->e->model.vae, 1, r->plan->h, r->plan->w);
 }
 
-/* Appends r->image to the trace as [height][width][3]; r->model_input is free for a row by now. */
+/* Appends r->image to the trace as [height][width][3]. */
 static void trace_image(struct run *r, struct sdg_npy *file)
 {
     const size_t pixels = r->plan->width * r->plan->height;
@@ -224,13 +225,9 @@ static void trace_image(struct run *r, struct sdg_npy *file)
 
 static sdgen_status begin_image_trace(struct run *r, struct sdg_npy *file)
 {
-    char path[4096];
     const size_t shape[] = {(size_t)r->n, r->plan->height, r->plan->width, 3};
-    const char *dir = r->plan->params->trace_dir;
-    if (strlen(dir) > sizeof path - sizeof "/image.npy")
-        return sdg_fail(r->err, SDGEN_ERR_ARG, "trace directory: the path is too long");
-    strcat(strcpy(path, dir), "/image.npy");
-    return sdg_npy_begin(file, path, SDG_NPY_F32, shape, 4, r->err);
+    return sdg_trace_begin(file, r->plan->params->trace_dir, "image", -1, SDG_NPY_F32, shape, 4,
+                           r->err);
 }
 
 /* Rounds r->image to 8 bits and hands it to the caller with its parameters text. */

@@ -26,17 +26,7 @@ enum {
 /* Rank of the canonical combining class; 0: the character is not a mark and starts anew. */
 static int rank_of(uint32_t code)
 {
-    size_t low = 0, high = LENGTH(sdg_mark_ranges);
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (code < sdg_mark_ranges[middle].first)
-            high = middle;
-        else if (code > sdg_mark_ranges[middle].last)
-            low = middle + 1;
-        else
-            return sdg_mark_ranges[middle].value;
-    }
-    return 0;
+    return sdg_range_value(sdg_mark_ranges, LENGTH(sdg_mark_ranges), code);
 }
 
 static const struct sdg_code_pair *decomposition(uint32_t code)

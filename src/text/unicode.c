@@ -36,19 +36,24 @@ bool sdg_codes_decode(struct sdg_codes *to, const char *text, size_t length)
     return true;
 }
 
-enum sdg_char_class sdg_char_class(uint32_t code)
+int sdg_range_value(const struct sdg_code_range *ranges, size_t count, uint32_t code)
 {
-    size_t low = 0, high = LENGTH(sdg_class_ranges);
+    size_t low = 0, high = count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (code < sdg_class_ranges[middle].first)
+        if (code < ranges[middle].first)
             high = middle;
-        else if (code > sdg_class_ranges[middle].last)
+        else if (code > ranges[middle].last)
             low = middle + 1;
         else
-            return (enum sdg_char_class)sdg_class_ranges[middle].value;
+            return ranges[middle].value;
     }
-    return SDG_CHAR_OTHER;
+    return 0;
+}
+
+enum sdg_char_class sdg_char_class(uint32_t code)
+{
+    return (enum sdg_char_class)sdg_range_value(sdg_class_ranges, LENGTH(sdg_class_ranges), code);
 }
 
 /* The lower case of a character that has one of a single character, else the character. */

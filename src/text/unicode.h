@@ -9,6 +9,10 @@
 #include <stdint.h>
 #include "base/utf8.h"
 
+struct sdg_code_range;
+/* The number that the sorted ranges [count] give to a code point, 0 outside all of them. */
+int sdg_range_value(const struct sdg_code_range *ranges, size_t count, uint32_t code);
+
 /* The values are those of sdg_class_ranges. */
 enum sdg_char_class { SDG_CHAR_OTHER, SDG_CHAR_SPACE, SDG_CHAR_LETTER, SDG_CHAR_NUMBER };
 enum sdg_char_class sdg_char_class(uint32_t code);

@@ -45,10 +45,7 @@ static sdgen_status bind_main(struct sdg_model *m, struct sdg_filebinder *b,
                 m->file.path);
     SDG_TRY(sdg_arch_clip(&clip, &m->file, f->clip_prefix, err));
     SDG_TRY(sdg_arch_unet(&unet, &m->file, f->unet_prefix, err));
-    /* Room for the most blocks there can be; pages that stay untouched cost nothing. */
-    SDG_TRY(sdg_arena_create(
-        &m->arena,
-        (2 * SDG_UNET_MAX_BLOCKS + 1) * (sizeof(struct sdg_unet_block) + SDG_ARENA_ALIGN), err));
+    SDG_TRY(sdg_unet_arena_create(&m->arena, err));
     sdg_filebinder_network(b, f->clip_prefix, false);
     sdg_clip_bind(&m->clip, &clip, &b->binder);
     sdg_filebinder_network(b, f->unet_prefix, ema);

@@ -11,6 +11,7 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
+#include "tests/support/blankfile.h"
 #include "tests/support/hashweights.h"
 
 /* ---- layouts --------------------------------------------------------------------------------- */
@@ -109,33 +110,7 @@ void test_layout_read(struct test_layout *l, const char *name)
 
 void test_layout_sd15(struct test_layout *l)
 {
-    *l = (struct test_layout) {
-        .clip = {.vocab = 49408,
-                 .positions = 77,
-                 .width = 768,
-                 .layers = 12,
-                 .heads = 12,
-                 .mlp = 3072,
-                 .activation = SDG_QUICK_GELU},
-        .unet = {.in_channels = 4,
-                 .out_channels = 4,
-                 .model_channels = 320,
-                 .levels = 4,
-                 .blocks = 2,
-                 .channels = {320, 640, 1280, 1280},
-                 .depth = {1, 1, 1, 0},
-                 .middle_depth = 1,
-                 .context = 768,
-                 .time_width = 1280,
-                 .heads = {8, 8, 8, 8},
-                 .middle_heads = 8},
-        .vae = {.levels = 4,
-                .channels = {128, 256, 512, 512},
-                .blocks = 2,
-                .z_channels = 4,
-                .image_channels = 3,
-                .has_encoder = true},
-    };
+    *l = (struct test_layout) {test_sd15_clip, test_sd15_unet, test_sd15_vae};
 }
 
 /* ---- walks ----------------------------------------------------------------------------------- */
@@ -154,11 +129,8 @@ struct walker {
 
 static void room_for_unet(struct sdg_arena *a)
 {
-    const size_t blocks = 2 * SDG_UNET_MAX_BLOCKS + 1;
     sdgen_error err;
-    if (sdg_arena_create(a, blocks * (sizeof(struct sdg_unet_block) + SDG_ARENA_ALIGN), &err) !=
-        SDGEN_OK)
-        fail_msg("%s", err.text);
+    if (sdg_unet_arena_create(a, &err) != SDGEN_OK) fail_msg("%s", err.text);
 }
 
 static struct test_layout_count walk(struct test_model *m, const struct test_layout *l,
