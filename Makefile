@@ -1,7 +1,7 @@
 # sdgen: one Makefile, no generated build system. `make help` lists the targets.
 #   make CC=clang BUILD=build/clang                      another compiler
 #   make CROSS=aarch64-linux-gnu- OPENBLAS=0 BUILD=...   another processor
-#   make OPENBLAS=0                                      without OpenBLAS: plain C loops only
+#   make OPENBLAS=0                                      without OpenBLAS, which only the benchmark compares with
 BUILD  ?= build
 PREFIX ?= /usr/local
 CFLAGS ?= -g
@@ -25,7 +25,7 @@ LIBS := -lcjson -lz -lm
 ifeq ($(OPENBLAS),0)
 BASE += -DSDG_NO_OPENBLAS
 else
-LIBS := -lopenblas $(LIBS)
+BLAS := -lopenblas
 endif
 
 # Sources, by room. The kernels of x86 are left out for other processors.
@@ -53,7 +53,7 @@ $(BUILD)/libsdgen.so.$(SOVERSION): $(LIB_OBJ)
 $(BUILD)/check: $(CHECK) $(SUPPORT) $(BUILD)/libsdgen.a
 	$(LINK) -lcmocka
 $(BUILD)/sdgen-bench: $(BENCH) $(BUILD)/libsdgen.a
-	$(LINK)
+	$(LINK) $(BLAS)
 $(UNITS): %: %.o $(SUPPORT) $(BUILD)/libsdgen.a
 	$(LINK) -lcmocka
 $(FUZZERS): %: %.o $(BUILD)/libsdgen.a

@@ -121,7 +121,7 @@ static void run_shape(struct sdg_ops *o, const struct data *d, const struct benc
     struct sdg_prologue p;
     switch (s->kind) {
     case BENCH_CONV: run_conv(o, d, s, n, dtype); break;
-    case BENCH_LINEAR: sdg_op_linear(o, d->y, d->x, &w, n, t, false); break;
+    case BENCH_LINEAR: sdg_op_linear(o, d->y, d->x, NULL, &w, n, t, false); break;
     case BENCH_ATTENTION:
         sdg_op_attention(o, d->y, d->x, d->z, d->z, n, t, s->out, heads, s->in / heads, s->in,
                          s->in, s->in, false);
@@ -261,7 +261,7 @@ int main(int argc, char **argv)
     struct sdg_arena work;
     if (sdg_arena_create(&work, (size_t)1 << 30, NULL) != SDGEN_OK) return 1;
     struct sdg_ops o = {
-        .k = &kernels, .work = &work, .threads = opt.threads, .blas = opt.isa != SDG_ISA_C};
+        .k = &kernels, .work = &work, .threads = opt.threads};
     struct bench_peak peak;
     bench_peak_open(&peak, &o);
     bench_peak_measure(&peak); /* warm */

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "ops/gemm.h"
+#include "bench/blas.h"
+#include "ops/work.h"
 
 enum { SIDE = 2048 };
 
@@ -37,38 +38,21 @@ void bench_peak_open(struct bench_peak *p, struct sdg_ops *o)
     p->c = filled(square * (size_t)o->threads);
 }
 
-struct product {
-    const struct bench_peak *p;
-    struct sdg_scratch scratch;
-};
-
 static void multiply(void *arg, size_t task, int worker)
 {
-    const struct product *m = arg;
-    const struct sdg_gemm g = {
-        .c = m->p->c + task * SIDE * SIDE,
-        .ldc = SIDE,
-        .a = m->p->a,
-        .lda = SIDE,
-        .b = m->p->b,
-        .b_row = SIDE,
-        .b_col = 1,
-        .m = SIDE,
-        .n = SIDE,
-        .k = SIDE,
-    };
-    sdg_gemm_run(m->p->o, &g, sdg_scratch_of(&m->scratch, worker));
+    (void)worker;
+    const struct bench_peak *p = arg;
+    sdg_blas_gemm(p->c + task * SIDE * SIDE, SIDE, p->a, SIDE, p->b, SIDE, 1, SIDE, SIDE, SIDE,
+                  false);
 }
 
 double bench_peak_measure(struct bench_peak *p)
 {
     struct sdg_ops *o = p->o;
-    const size_t mark = sdg_arena_mark(o->work);
-    struct product m = {p, sdg_scratch_take(o, sdg_gemm_scratch(o, SIDE))};
+    sdg_blas_prepare();
     const double start = bench_now(o->threads);
-    sdg_ops_for(o, (size_t)o->threads, multiply, &m);
+    sdg_ops_for(o, (size_t)o->threads, multiply, p);
     const double seconds = bench_now(o->threads) - start;
-    sdg_arena_release(o->work, mark);
     return 2.0 * SIDE * SIDE * SIDE * o->threads / seconds;
 }
 

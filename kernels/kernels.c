@@ -8,12 +8,8 @@ static void take_c(struct sdg_kernels *k)
 {
     k->widen_f16 = sdg_widen_f16_c;
     k->widen_bf16 = sdg_widen_bf16_c;
-    k->gemm_f32 = (struct sdg_gemm_f32) {.layout = SDG_GEMM_K_MAJOR,
-                                         .mr = SDG_GEMM_C_MR,
-                                         .nr = SDG_GEMM_C_NR,
-                                         .kc = SDG_GEMM_C_KC,
-                                         .pack_b = sdg_gemm_pack_b_c,
-                                         .run = sdg_gemm_run_c};
+    k->matmul_f32 = sdg_matmul_f32_c;
+    k->matmul_bf16 = sdg_matmul_bf16_c;
     k->softmax = sdg_softmax_c;
     k->silu = sdg_silu_c;
     k->gelu = sdg_gelu_c;
@@ -31,6 +27,8 @@ static void take_avx2(struct sdg_kernels *k)
 {
     k->widen_f16 = sdg_widen_f16_avx2;
     k->widen_bf16 = sdg_widen_bf16_avx2;
+    k->matmul_f32 = sdg_matmul_f32_avx2;
+    k->matmul_bf16 = sdg_matmul_bf16_avx2;
     k->softmax = sdg_softmax_avx2;
     k->silu = sdg_silu_avx2;
     k->gelu = sdg_gelu_avx2;
@@ -47,6 +45,8 @@ static void take_avx512(struct sdg_kernels *k)
 {
     k->widen_f16 = sdg_widen_f16_avx512;
     k->widen_bf16 = sdg_widen_bf16_avx512;
+    k->matmul_f32 = sdg_matmul_f32_avx512;
+    k->matmul_bf16 = sdg_matmul_bf16_avx512;
     k->softmax = sdg_softmax_avx512;
     k->silu = sdg_silu_avx512;
     k->gelu = sdg_gelu_avx512;
@@ -69,6 +69,7 @@ void sdg_kernels_init(struct sdg_kernels *k, enum sdg_isa isa)
     take_avx2(k);
     if (isa < SDG_ISA_AVX512) return;
     take_avx512(k);
-    /* SDG_ISA_AVX512BF16 and SDG_ISA_AMX: the place of the bf16 matrix kernels. */
+    if (isa < SDG_ISA_AVX512BF16) return;
+    k->matmul_bf16 = sdg_matmul_bf16_avx512bf16;
 #endif
 }

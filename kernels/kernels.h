@@ -1,6 +1,6 @@
 /* kernels.h - the table of compute kernels and their contracts.
  *
- * A kernel is a reentrant, single-threaded loop over plain arrays of f32. It does not allocate,
+ * A kernel is a reentrant, single-threaded loop over plain arrays. It does not allocate,
  * fail or keep state; shapes are the caller's business (src/ops). kernels/ref holds the plain C
  * version of each: the specification, the oracle of the tests (tests/check*.c) and the fallback of
  * every machine. Faster versions must keep to the contract written above each pointer.
@@ -16,29 +16,68 @@
 #include <stddef.h>
 #include "cpu.h"
 
-/* How pack_b lays out B: an id that travels with packed panels, so that a panel packed for one
- * kernel cannot be fed to another unnoticed. */
-enum sdg_gemm_layout {
-    SDG_GEMM_K_MAJOR /* panel [k][nr]: the nr values of one k side by side; columns >= n are zero */
+/* What a matrix product reads: the type of A and of packed B. Products are summed in f32. */
+enum sdg_matmul_input { SDG_INPUT_F32, SDG_INPUT_BF16 };
+
+/* How pack lays out a panel of nr columns of B: an id that travels with packed panels, so that a
+ * panel packed for one kernel cannot be fed to another unnoticed. Columns >= n are zero. */
+enum sdg_matmul_layout {
+    SDG_MATMUL_K_MAJOR, /* f32 [k][nr]: the nr values of one k side by side */
+    SDG_MATMUL_PAIRS,   /* bf16 [k/2][nr][2]: the two values of a pair of k side by side */
+    SDG_MATMUL_TILES    /* bf16 [k/32][nr/16][16][16][2]: tiles of 16 pairs by 16 columns */
 };
 
-/* C[m][n] (+)= A[m][k] B[n][k]^T in f32, one panel of at most nr columns at a time. Rows of A are
- * read in place. Tile sizes, packing and kernel belong together: they are one record, replaced as a
- * whole by a tier. Per element |err| <= gamma_(k+1) sum|a||b|, gamma_j = j u / (1 - j u) (Higham,
- * "Accuracy and Stability of Numerical Algorithms", 2nd ed., eq. 3.5): any order over k, f32
- * accumulation. An element's bits depend on its own row, column and k alone, not on where tiles
+/* One panel's part of a product:
+ *
+ *   c[i][j] = base[i][j] + bias[j] + sum_t sum_p A(i, t, p) B(j, t, p)      i < m, j < n
+ *
+ * A(i, t, p) = a[i * lda + taps[t] + p]: a matrix has one tap at 0; a convolution has one tap per
+ * place of its filter, so that it needs no copy of its input (implicit GEMM). */
+struct sdg_product {
+    float *c; /* [m][ldc] */
+    size_t ldc;
+    const float *base; /* [m][ld_base], may be c; NULL: nothing */
+    size_t ld_base;
+    const float *bias; /* [n]; NULL: nothing */
+    const void *a;     /* of the input type; lda and taps count elements of it */
+    size_t lda;
+    const ptrdiff_t *taps;
+    size_t tap_count;
+    const void *b;  /* [tap][panel of k]: each panel from pack with the same n and k */
+    size_t m, n, k; /* n <= nr; k a multiple of k_step (zeros in A as in B) */
+};
+
+/* A matrix product: register tile, packing and kernel belong together and are replaced as a whole
+ * by a tier. Per element |err| <= gamma_(K+2) (|base| + |bias| + sum|a||b|) over the K values of
+ * all taps, gamma_j = j u / (1 - j u) (Higham, "Accuracy and Stability of Numerical Algorithms",
+ * 2nd ed., eq. 3.5): any order, f32 accumulation, products of bf16 exact; denormal bf16 inputs may
+ * count as 0. An element's bits depend on its own row, column, taps and k alone, not on where tiles
  * begin. */
-struct sdg_gemm_f32 {
-    enum sdg_gemm_layout layout;
-    size_t mr, nr; /* register tile */
-    size_t kc;     /* products summed in registers before they are added to C */
-    /* bp [k * nr] from B, whose element (j, p) is b[j * b_row + p * b_col]; n <= nr. So both
-     * [n][k] and [k][n] matrices can be packed. */
-    void (*pack_b)(float *bp, const float *b, size_t b_row, size_t b_col, size_t n, size_t k);
-    /* c [m][ldc], a [m][lda], bp from pack_b with the same n and k. accumulate: add to c, else
-     * overwrite it (with 0 where k is 0). */
-    void (*run)(float *c, size_t ldc, const float *a, size_t lda, const float *bp, size_t m,
-                size_t n, size_t k, bool accumulate);
+struct sdg_matmul {
+    enum sdg_matmul_input input;
+    enum sdg_matmul_layout layout;
+    size_t mr, nr;      /* register tile */
+    size_t k_step;      /* depth that one instruction takes */
+    size_t a_alignment; /* bytes that rows of A must be aligned to; 0: an f32 */
+    /* bp [k rounded up to k_step][nr] from B, whose element (j, p) is b[j * b_row + p * b_col];
+     * n <= nr; rounds to the input type. So both [n][k] and [k][n] matrices can be packed. */
+    void (*pack)(void *bp, size_t nr, const float *b, size_t b_row, size_t b_col, size_t n,
+                 size_t k);
+    /* y[r][i] = act(scale[i] * x[r][i] + shift[i]) in the input type for i < c, 0 for c <= i <
+     * padded. x [rows][ldx], y [rows][ldy]; scale and shift [c], both NULL: y = x; silu: act is
+     * silu (contract of affine_silu), else nothing. */
+    void (*prep)(void *y, size_t ldy, const float *x, size_t ldx, const float *scale,
+                 const float *shift, bool silu, size_t rows, size_t c, size_t padded);
+    void (*run)(const struct sdg_product *p);
+    /* One block of keys of an online softmax (Milakov & Gimelshein 2018, algorithm 3), a query in
+     * each of nr columns. s [keys][nr] are scores; with m[j] = the largest score of column j so
+     * far, old and new: factor[j] = exp(scale (m_old[j] - m_new[j])) p[i][j]   = exp(scale (s[i][j]
+     * - m_new[j])), rounded to the input type sum[j]    = factor[j] sum[j] + sum_i p[i][j], before
+     * that rounding p is laid out as a panel of depth `keys` rounded up to k_step, with zeros
+     * there; p may be s. Before the first block m is -infinity and sum 0. scale > 0. A score of
+     * -infinity gives 0; |err| of exp as of softmax. */
+    void (*softmax_block)(void *p, const float *s, float *m, float *sum, float *factor, size_t keys,
+                          float scale);
 };
 
 struct sdg_kernels {
@@ -51,7 +90,7 @@ struct sdg_kernels {
     /* y[i] = (float)x[i], exact. x: [n] bfloat16 (upper half of binary32) at any byte address. */
     void (*widen_bf16)(float *y, const void *x, size_t n);
 
-    struct sdg_gemm_f32 gemm_f32;
+    struct sdg_matmul matmul_f32, matmul_bf16;
 
     /* y[r][:] = softmax(scale * x[r][:]); x, y [rows][ld], of which cols >= 1 columns are touched;
      * scale > 0; y may be x. With d = scale * (max x[r] - x[r][i]) the error is at most

@@ -35,9 +35,27 @@ SDG_DECLARE_KERNELS(c);
 SDG_DECLARE_KERNELS(avx2);
 SDG_DECLARE_KERNELS(avx512);
 
-enum { SDG_GEMM_C_MR = 6, SDG_GEMM_C_NR = 8, SDG_GEMM_C_KC = 256 };
-void sdg_gemm_pack_b_c(float *bp, const float *b, size_t b_row, size_t b_col, size_t n, size_t k);
-void sdg_gemm_run_c(float *c, size_t ldc, const float *a, size_t lda, const float *bp, size_t m,
-                    size_t n, size_t k, bool accumulate);
+/* Packing is the same for all tiers of a layout. */
+void sdg_pack_k_major_c(void *bp, size_t nr, const float *b, size_t b_row, size_t b_col, size_t n,
+                        size_t k);
+void sdg_pack_pairs_c(void *bp, size_t nr, const float *b, size_t b_row, size_t b_col, size_t n,
+                      size_t k);
+
+#define SDG_DECLARE_MATMUL(isa)                                                                    \
+    void sdg_prep_f32_##isa(void *y, size_t ldy, const float *x, size_t ldx, const float *scale,   \
+                            const float *shift, bool silu, size_t rows, size_t c, size_t padded);  \
+    void sdg_prep_bf16_##isa(void *y, size_t ldy, const float *x, size_t ldx, const float *scale,  \
+                             const float *shift, bool silu, size_t rows, size_t c, size_t padded); \
+    void sdg_softmax_block_f32_##isa(void *p, const float *s, float *m, float *sum, float *factor, \
+                                     size_t keys, float scale);                                    \
+    void sdg_softmax_block_bf16_##isa(void *p, const float *s, float *m, float *sum,               \
+                                      float *factor, size_t keys, float scale);                    \
+    extern const struct sdg_matmul sdg_matmul_f32_##isa, sdg_matmul_bf16_##isa
+
+struct sdg_matmul;
+SDG_DECLARE_MATMUL(c);
+SDG_DECLARE_MATMUL(avx2);
+SDG_DECLARE_MATMUL(avx512);
+SDG_DECLARE_MATMUL(avx512bf16);
 
 #endif

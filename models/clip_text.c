@@ -71,11 +71,11 @@ static void attend(struct sdg_ops *o, float *x, const struct sdg_clip_layer *l,
     float *k = sdg_arena_floats(o->work, n * t * d);
     float *v = sdg_arena_floats(o->work, n * t * d);
     sdg_op_layernorm(o, y, x, &l->norm1, n * t, d, CLIP_EPS);
-    sdg_op_linear(o, q, y, &l->q, n, t, false);
-    sdg_op_linear(o, k, y, &l->k, n, t, false);
-    sdg_op_linear(o, v, y, &l->v, n, t, false);
+    float *const qkv[] = {q, k, v};
+    const struct sdg_linear *const layers[] = {&l->q, &l->k, &l->v};
+    sdg_op_linears(o, qkv, y, layers, 3, n, t);
     sdg_op_attention(o, y, q, k, v, n, t, t, heads, d / heads, d, d, d, true);
-    sdg_op_linear(o, x, y, &l->out, n, t, true);
+    sdg_op_linear(o, x, y, NULL, &l->out, n, t, true);
     sdg_arena_release(o->work, mark);
 }
 
@@ -87,9 +87,9 @@ static void feed_forward(struct sdg_ops *o, float *x, const struct sdg_clip_laye
     float *y = sdg_arena_floats(o->work, n * t * d);
     float *wide = sdg_arena_floats(o->work, n * t * mlp);
     sdg_op_layernorm(o, y, x, &l->norm2, n * t, d, CLIP_EPS);
-    sdg_op_linear(o, wide, y, &l->fc1, n, t, false);
+    sdg_op_linear(o, wide, y, NULL, &l->fc1, n, t, false);
     sdg_op_activate(o, wide, wide, c->activation, n * t * mlp);
-    sdg_op_linear(o, x, wide, &l->fc2, n, t, true);
+    sdg_op_linear(o, x, wide, NULL, &l->fc2, n, t, true);
     sdg_arena_release(o->work, mark);
 }
 

@@ -39,9 +39,9 @@ static void embed_time(struct sdg_ops *o, float *emb, const float *t, const stru
     float *waves = sdg_arena_floats(o->work, n * c);
     float *hidden = sdg_arena_floats(o->work, n * d);
     if (!o->dry) sdg_unet_embed_timesteps(waves, t, n, c);
-    sdg_op_linear(o, hidden, waves, &m->time1, n, 1, false);
+    sdg_op_linear(o, hidden, waves, NULL, &m->time1, n, 1, false);
     sdg_op_activate(o, hidden, hidden, SDG_SILU, n * d);
-    sdg_op_linear(o, emb, hidden, &m->time2, n, 1, false);
+    sdg_op_linear(o, emb, hidden, NULL, &m->time2, n, 1, false);
     sdg_op_activate(o, emb, emb, SDG_SILU, n * d);
     sdg_arena_release(o->work, mark);
 }

@@ -36,15 +36,15 @@ void sdg_unet_resblock(struct sdg_ops *o, float *y, const float *x, const float 
 
     float *time = sdg_arena_floats(o->work, n * c_out);
     float *inner = sdg_arena_floats(o->work, n * h * w * c_out);
-    sdg_op_linear(o, time, emb, &r->time, n, 1, false);
+    sdg_op_linear(o, time, emb, NULL, &r->time, n, 1, false);
     sdg_op_groupnorm(o, &pro, x, &r->norm1, n, h * w, c_in, SDG_UNET_GROUPS, SDG_UNET_NORM_EPS,
                      true);
     sdg_op_conv(o, inner, x, &pro, &r->conv1, time, NULL, &same);
 
     const float *residual = x;
     if (r->skip.weight.data) { /* a 1x1 convolution on channels-last maps is a linear layer */
-        const struct sdg_linear skip = {r->skip.weight, r->skip.bias};
-        sdg_op_linear(o, y, x, &skip, n, h * w, false);
+        const struct sdg_linear skip = {r->skip.weight, r->skip.bias, r->skip.packed, false};
+        sdg_op_linear(o, y, x, NULL, &skip, n, h * w, false);
         residual = y;
     }
     sdg_op_groupnorm(o, &pro, inner, &r->norm2, n, h * w, c_out, SDG_UNET_GROUPS, SDG_UNET_NORM_EPS,
@@ -70,11 +70,11 @@ static void self_attend(struct sdg_ops *o, float *x, const struct sdg_norm *norm
     float *k = sdg_arena_floats(o->work, count);
     float *v = sdg_arena_floats(o->work, count);
     sdg_op_layernorm(o, y, x, norm, s->n * s->t, c, LAYERNORM_EPS);
-    sdg_op_linear(o, q, y, &a->q, s->n, s->t, false);
-    sdg_op_linear(o, k, y, &a->k, s->n, s->t, false);
-    sdg_op_linear(o, v, y, &a->v, s->n, s->t, false);
+    float *const qkv[] = {q, k, v};
+    const struct sdg_linear *const layers[] = {&a->q, &a->k, &a->v};
+    sdg_op_linears(o, qkv, y, layers, 3, s->n, s->t);
     sdg_op_attention(o, y, q, k, v, s->n, s->t, s->t, s->heads, c / s->heads, c, c, c, false);
-    sdg_op_linear(o, x, y, &a->out, s->n, s->t, true);
+    sdg_op_linear(o, x, y, NULL, &a->out, s->n, s->t, true);
     sdg_arena_release(o->work, mark);
 }
 
@@ -92,8 +92,8 @@ static void attend_contexts(struct sdg_ops *o, float *y, const float *q,
             sdg_arena_release(o->work, mark);
             k = sdg_arena_floats(o->work, tk * c);
             v = sdg_arena_floats(o->work, tk * c);
-            sdg_op_linear(o, k, context[i].data, &a->k, 1, tk, false);
-            sdg_op_linear(o, v, context[i].data, &a->v, 1, tk, false);
+            sdg_op_linear(o, k, context[i].data, NULL, &a->k, 1, tk, false);
+            sdg_op_linear(o, v, context[i].data, NULL, &a->v, 1, tk, false);
         }
         sdg_op_attention(o, y + i * s->t * c, q + i * s->t * c, k, v, 1, s->t, tk, s->heads,
                          c / s->heads, c, c, c, false);
@@ -110,27 +110,28 @@ static void cross_attend(struct sdg_ops *o, float *x, const struct sdg_unet_cont
     float *y = sdg_arena_floats(o->work, count);
     float *q = sdg_arena_floats(o->work, count);
     sdg_op_layernorm(o, y, x, norm, s->n * s->t, s->c, LAYERNORM_EPS);
-    sdg_op_linear(o, q, y, &a->q, s->n, s->t, false);
+    sdg_op_linear(o, q, y, NULL, &a->q, s->n, s->t, false);
     attend_contexts(o, y, q, context, a, s);
-    sdg_op_linear(o, x, y, &a->out, s->n, s->t, true);
+    sdg_op_linear(o, x, y, NULL, &a->out, s->n, s->t, true);
     sdg_arena_release(o->work, mark);
 }
 
-/* x += ff_out(a * gelu(g)), [a | g] = ff_in(LN(x)), both 4c wide (GEGLU, Shazeer 2020). One image
- * at a time: the 8c-wide map is the largest of the network. x [n][t][c]. */
+/* x += ff_out(a * gelu(g)), [a | g] = ff_in(LN(x)), both 4c wide (GEGLU, Shazeer 2020). A few
+ * images at a time: the 4c-wide map is the largest of the network. x [n][t][c]. */
 static void feed_forward(struct sdg_ops *o, float *x, const struct sdg_unet_layer *l,
                          const struct tokens *s)
 {
+    enum { TOKENS = 4096 };
     const size_t mark = sdg_arena_mark(o->work), c = s->c, t = s->t;
-    float *y = sdg_arena_floats(o->work, t * c);
-    float *both = sdg_arena_floats(o->work, t * 8 * c);
-    float *gated = sdg_arena_floats(o->work, t * 4 * c);
-    for (size_t i = 0; i < s->n; i++) {
+    const size_t fit = t < TOKENS ? TOKENS / t : 1, most = fit < s->n ? fit : s->n;
+    float *y = sdg_arena_floats(o->work, most * t * c);
+    float *gated = sdg_arena_floats(o->work, most * t * 4 * c);
+    for (size_t i = 0; i < s->n; i += most) {
+        const size_t images = s->n - i < most ? s->n - i : most;
         float *xi = x + i * t * c;
-        sdg_op_layernorm(o, y, xi, &l->norm3, t, c, LAYERNORM_EPS);
-        sdg_op_linear(o, both, y, &l->ff_in, 1, t, false);
-        sdg_op_geglu(o, gated, both, t, 4 * c);
-        sdg_op_linear(o, xi, gated, &l->ff_out, 1, t, true);
+        sdg_op_layernorm(o, y, xi, &l->norm3, images * t, c, LAYERNORM_EPS);
+        sdg_op_linear_geglu(o, gated, y, &l->ff_in, images, t);
+        sdg_op_linear(o, xi, gated, NULL, &l->ff_out, images, t, true);
     }
     sdg_arena_release(o->work, mark);
 }
@@ -141,20 +142,15 @@ void sdg_unet_transform(struct sdg_ops *o, float *x, const struct sdg_unet_conte
     const struct tokens s = {n, t, (size_t)m->c, (size_t)m->heads};
     const size_t mark = sdg_arena_mark(o->work);
     float *y = sdg_arena_floats(o->work, n * t * s.c);
-
-    const size_t inner = sdg_arena_mark(o->work);
-    float *normed = sdg_arena_floats(o->work, n * t * s.c);
     struct sdg_prologue pro;
     sdg_op_groupnorm(o, &pro, x, &m->norm, n, t, s.c, SDG_UNET_GROUPS, TRANSFORMER_NORM_EPS, false);
-    sdg_op_apply(o, normed, x, &pro, n, t, s.c);
-    sdg_op_linear(o, y, normed, &m->in, n, t, false);
-    sdg_arena_release(o->work, inner);
+    sdg_op_linear(o, y, x, &pro, &m->in, n, t, false);
 
     for (int i = 0; i < m->depth; i++) {
         self_attend(o, y, &m->layers[i].norm1, &m->layers[i].self, &s);
         cross_attend(o, y, context, &m->layers[i].norm2, &m->layers[i].cross, &s);
         feed_forward(o, y, &m->layers[i], &s);
     }
-    sdg_op_linear(o, x, y, &m->out, n, t, true);
+    sdg_op_linear(o, x, y, NULL, &m->out, n, t, true);
     sdg_arena_release(o->work, mark);
 }

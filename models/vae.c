@@ -67,10 +67,11 @@ static void resblock(struct trunk *x, const struct sdg_vae_resblock *r)
     sdg_op_groupnorm(o, &pro, here(x), &r->norm1, x->n, hw, x->c, GROUPS, VAE_NORM_EPS, true);
     sdg_op_conv(o, inner, here(x), &pro, &r->conv1, NULL, NULL, &same);
     if (r->shortcut.weight.data) {
-        const struct sdg_linear shortcut = {r->shortcut.weight, r->shortcut.bias};
+        const struct sdg_linear shortcut = {r->shortcut.weight, r->shortcut.bias,
+                                            r->shortcut.packed, false};
         const float *in = here(x);
         move_on(x, x->h, x->w, c_out);
-        sdg_op_linear(o, here(x), in, &shortcut, x->n, hw, false);
+        sdg_op_linear(o, here(x), in, NULL, &shortcut, x->n, hw, false);
     }
     sdg_op_groupnorm(o, &pro, inner, &r->norm2, x->n, hw, c_out, GROUPS, VAE_NORM_EPS, true);
     sdg_op_conv(o, here(x), inner, &pro, &r->conv2, NULL, here(x), &same);
@@ -90,11 +91,11 @@ static void attend(struct trunk *x, const struct sdg_vae_attention *a)
     struct sdg_prologue pro;
     sdg_op_groupnorm(o, &pro, here(x), &a->norm, n, t, c, GROUPS, VAE_NORM_EPS, false);
     sdg_op_apply(o, y, here(x), &pro, n, t, c);
-    sdg_op_linear(o, q, y, &a->q, n, t, false);
-    sdg_op_linear(o, k, y, &a->k, n, t, false);
-    sdg_op_linear(o, v, y, &a->v, n, t, false);
+    float *const qkv[] = {q, k, v};
+    const struct sdg_linear *const layers[] = {&a->q, &a->k, &a->v};
+    sdg_op_linears(o, qkv, y, layers, 3, n, t);
     sdg_op_attention(o, y, q, k, v, n, t, t, 1, c, c, c, c, false);
-    sdg_op_linear(o, here(x), y, &a->out, n, t, true);
+    sdg_op_linear(o, here(x), y, NULL, &a->out, n, t, true);
     sdg_arena_release(o->work, mark);
 }
 
@@ -149,7 +150,7 @@ static void quantise(struct trunk *x, const struct sdg_linear *quant)
 {
     const float *in = here(x);
     move_on(x, x->h, x->w, x->c);
-    sdg_op_linear(x->o, here(x), in, quant, x->n, x->h * x->w, false);
+    sdg_op_linear(x->o, here(x), in, NULL, quant, x->n, x->h * x->w, false);
 }
 
 /* y [n][3][h*f][w*f] = decoder(z [n][z][h][w]). */

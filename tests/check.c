@@ -194,7 +194,7 @@ static int matches(const struct options *o, const struct check_test *t, enum sdg
 
 static int run_all(const struct options *o)
 {
-    static const struct check_test *const groups[] = {check_widen_tests, check_gemm_tests,
+    static const struct check_test *const groups[] = {check_widen_tests, check_matmul_tests,
                                                       check_activation_tests, check_norm_tests};
     const enum sdg_isa best = sdg_isa_detect();
     int number = 0, failed = 0;

@@ -22,7 +22,7 @@ struct check_test {
     void (*bench)(const struct check_context *c); /* NULL: not timed */
 };
 
-extern const struct check_test check_activation_tests[], check_norm_tests[], check_gemm_tests[],
+extern const struct check_test check_activation_tests[], check_norm_tests[], check_matmul_tests[],
     check_widen_tests[]; /* each ends with a NULL name */
 
 enum { CHECK_SIZE_COUNT = 24 };

@@ -85,7 +85,6 @@ static struct plan plan_job(const struct engine *e, job_fn *fn, const struct job
     struct sdg_ops o = {.k = &e->kernels,
                         .work = &work,
                         .threads = e->threads,
-                        .blas = e->isa != SDG_ISA_C,
                         .dry = true};
     fn(&o, j);
     assert_int_equal(work.used, 0);
@@ -99,7 +98,7 @@ static void run_job(const struct engine *e, job_fn *fn, const struct job *j)
     struct sdg_arena work;
     assert_int_equal(sdg_arena_create(&work, plan.bytes, NULL), SDGEN_OK);
     struct sdg_ops o = {
-        .k = &e->kernels, .work = &work, .threads = e->threads, .blas = e->isa != SDG_ISA_C};
+        .k = &e->kernels, .work = &work, .threads = e->threads};
     fn(&o, j);
     assert_int_equal(work.used, 0);
     assert_int_equal(work.peak, plan.bytes);

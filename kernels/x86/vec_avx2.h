@@ -58,6 +58,32 @@ static inline vf vf_load_bf16(const void *p)
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
 
+/* Eight bf16, rounded to nearest even; NaN stays NaN. */
+static inline void vf_store_bf16(uint16_t *p, vf x)
+{
+    const __m256i bits = _mm256_castps_si256(x);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i up = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    const __m256i top = _mm256_srli_epi32(_mm256_blendv_epi8(up, quiet, nan), 16);
+    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(top, top), 0x08);
+    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(packed));
+}
+
+/* Eight pairs of bf16, `first` in the lower halves; rounded to nearest even. No NaN. */
+static inline void vf_store_pairs(uint16_t *p, vf first, vf second)
+{
+    const __m256i one = _mm256_set1_epi32(1), half = _mm256_set1_epi32(0x7fff);
+    const __m256i a = _mm256_castps_si256(first), b = _mm256_castps_si256(second);
+    const __m256i la = _mm256_and_si256(_mm256_srli_epi32(a, 16), one);
+    const __m256i lb = _mm256_and_si256(_mm256_srli_epi32(b, 16), one);
+    const __m256i ra = _mm256_add_epi32(a, _mm256_add_epi32(la, half));
+    const __m256i rb = _mm256_add_epi32(b, _mm256_add_epi32(lb, half));
+    const __m256i y = _mm256_blend_epi16(_mm256_srli_epi32(ra, 16), rb, 0xaa);
+    _mm256_storeu_si256((__m256i *)p, y);
+}
+
 /* ---- arithmetic ---- */
 
 static inline vf vf_set(float x)
@@ -134,6 +160,16 @@ static inline vf vf_scale(vf x, vf n)
 {
     const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
     return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
+}
+
+/* sum + a.low * b.low + a.high * b.high, a lane of 32 bits being a pair of bf16. */
+static inline vf vf_dot(vf a, vf b, vf sum)
+{
+    const vf high = _mm256_castsi256_ps(_mm256_set1_epi32((int)0xffff0000u));
+    const vf al = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 16));
+    const vf bl = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(b), 16));
+    sum = _mm256_fmadd_ps(_mm256_and_ps(a, high), _mm256_and_ps(b, high), sum);
+    return _mm256_fmadd_ps(al, bl, sum);
 }
 
 /* ---- across lanes; in double ---- */

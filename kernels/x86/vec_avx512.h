@@ -53,6 +53,30 @@ static inline vf vf_load_bf16(const void *p)
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
+/* Sixteen bf16, rounded to nearest even; NaN stays NaN. */
+static inline void vf_store_bf16(uint16_t *p, vf x)
+{
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i up = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    const __m512i y = _mm512_mask_or_epi32(up, nan, bits, _mm512_set1_epi32(0x400000));
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(y, 16)));
+}
+
+/* Sixteen pairs of bf16, `first` in the lower halves; rounded to nearest even. No NaN. */
+static inline void vf_store_pairs(uint16_t *p, vf first, vf second)
+{
+    const __m512i one = _mm512_set1_epi32(1), half = _mm512_set1_epi32(0x7fff);
+    const __m512i a = _mm512_castps_si512(first), b = _mm512_castps_si512(second);
+    const __m512i la = _mm512_and_si512(_mm512_srli_epi32(a, 16), one);
+    const __m512i lb = _mm512_and_si512(_mm512_srli_epi32(b, 16), one);
+    const __m512i ra = _mm512_add_epi32(a, _mm512_add_epi32(la, half));
+    const __m512i rb = _mm512_add_epi32(b, _mm512_add_epi32(lb, half));
+    const __m512i y = _mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_srli_epi32(ra, 16), rb);
+    _mm512_storeu_si512(p, y);
+}
+
 /* ---- arithmetic ---- */
 
 static inline vf vf_set(float x)
@@ -123,6 +147,16 @@ static inline vf vf_round(vf x)
 static inline vf vf_scale(vf x, vf n)
 {
     return _mm512_scalef_ps(x, n);
+}
+
+/* sum + a.low * b.low + a.high * b.high, a lane of 32 bits being a pair of bf16. */
+static inline vf vf_dot(vf a, vf b, vf sum)
+{
+    const vf high = _mm512_castsi512_ps(_mm512_set1_epi32((int)0xffff0000u));
+    const vf al = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 16));
+    const vf bl = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(b), 16));
+    sum = _mm512_fmadd_ps(_mm512_and_ps(a, high), _mm512_and_ps(b, high), sum);
+    return _mm512_fmadd_ps(al, bl, sum);
 }
 
 /* ---- across lanes; in double ---- */

@@ -1,158 +1,135 @@
 /* linear.c - linear layers (and 1x1 convolutions, which are the same thing on channels-last maps).
  *
- * y = x W^T + b is one matrix product per image. A weight that is f32 and aligned is used where it
- * lies in the file, any other goes through f32 scratch. Two ways to cut the work, chosen by the
- * shape of one image:
- *   many rows   Weights, up to PANEL_FLOATS of them at a time, are widened by all workers together.
- *               Then a task is a strip of rows of x by a group of output columns.
- *   few rows    There weights outweigh the rows. A task is a group of output columns: it widens
- * their weights into scratch of its worker and multiplies image after image. */
-#include "ops/gemm.h"
+ * y = x W^T + b is one matrix product over the tokens of all images. x is read where it lies if it
+ * is what the product reads; else a strip of tokens at a time is prepared first: normalised,
+ * rounded, padded, with a pitch that the cache likes. */
+#include "ops/prepare.h"
+#include "ops/product.h"
 
-#include <stdint.h>
 #include <string.h>
 
-#include "kernels.h"
+enum { LINE = 224, STRIP_BYTES = 8 << 20 };
 
-enum {
-    PANEL_FLOATS = 4 << 20,
-    MOST_ROWS = 512,
-    GROUP = 160, /* few rows: output columns of a task */
-    WIDEN_FLOATS = 1 << 15,
-};
+static const struct sdg_packed not_packed = {0};
 
 struct linear {
-    const struct sdg_ops *o;
-    float *y;
+    struct sdg_ops *o;
+    const struct sdg_matmul *mul;
     const float *x;
-    const struct sdg_tensor *weight;
-    const float *in_place; /* the weight as f32 in the file, or NULL */
-    const float *bias;     /* [out], or NULL */
-    size_t n, t, in, out;
-    bool add;
-    struct sdg_scratch scratch; /* of a worker: weights of a group (few rows); packing */
-    size_t weight_floats;
-
-    float *panel; /* many rows: widened weights of columns `span`, [span.count][in] */
-    struct sdg_span span;
-    struct sdg_cut widening;
-    struct sdg_grid grid;
-
-    struct sdg_cut groups; /* few rows */
+    const struct sdg_prologue *pro;
+    size_t n, t, in;
+    size_t pitch; /* of the prepared rows */
+    void *rows;   /* [strip][pitch] */
+    struct sdg_cut strips;
+    bool in_place;
 };
 
-/* y [rows] = bias, or y += bias: what the product is then added to. */
-static void prefill(const struct linear *l, float *y, const float *bias, size_t rows, size_t count)
+/* One layer on rows [first, first + count) of the prepared input. */
+static void multiply(const struct linear *l, float *y, const struct sdg_linear *w, const void *a,
+                     size_t lda, size_t first, size_t count, bool add, bool geglu)
 {
-    for (size_t r = 0; r < rows; r++, y += l->out)
-        if (l->add)
-            l->o->k->add(y, bias, count);
-        else
-            memcpy(y, bias, count * sizeof *y);
-}
-
-/* y [rows][columns] of one image, from weights [columns][in]. */
-static void multiply(const struct linear *l, size_t image, const struct sdg_span *rows,
-                     const struct sdg_span *columns, const float *weights, float *packing)
-{
-    const size_t row = image * l->t + rows->first;
-    float *y = l->y + row * l->out + columns->first;
-    if (l->bias) prefill(l, y, l->bias + columns->first, rows->count, columns->count);
-    const struct sdg_gemm g = {
-        .c = y,
-        .ldc = l->out,
-        .a = l->x + row * l->in,
-        .lda = l->in,
-        .b = weights,
-        .b_row = l->in,
-        .b_col = 1,
-        .m = rows->count,
-        .n = columns->count,
-        .k = l->in,
-        .accumulate = l->add || l->bias,
+    const ptrdiff_t tap = 0;
+    const struct sdg_panels panels =
+        sdg_panels_of(l->o, l->mul, &w->weight, l->o->dry ? &not_packed : &w->packed);
+    const size_t mark = sdg_arena_mark(l->o->work), out = geglu ? panels.out / 2 : panels.out;
+    const float *bias = sdg_ops_vector(l->o, &w->bias, panels.out);
+    const struct sdg_multiply m = {
+        .panels = &panels,
+        .images = 1,
+        .lines = (count + LINE - 1) / LINE,
+        .rows = count < LINE ? count : LINE,
+        .last_rows = (count - 1) % LINE + 1,
+        .a = a,
+        .a_at = {0, LINE * lda, lda},
+        .taps = &tap,
+        .y = y + first * out,
+        .residual = add ? y + first * out : NULL,
+        .y_at = {0, LINE * out, out},
+        .bias = w->bias.data ? bias : NULL,
+        .geglu = geglu,
     };
-    sdg_gemm_run(l->o, &g, packing);
+    sdg_multiply(l->o, &m);
+    sdg_arena_release(l->o->work, mark);
 }
 
-/* ---- many rows ------------------------------------------------------------------------------- */
-
-static void widen_rows(void *arg, size_t task, int worker)
+/* All layers on all rows, a strip at a time. */
+static void run(struct linear *l, float *const *y, const struct sdg_linear *const *w, int layers,
+                bool add, bool geglu)
 {
-    (void)worker;
-    const struct linear *l = arg;
-    const struct sdg_span rows = sdg_cut_piece(&l->widening, task);
-    sdg_ops_widen(l->o, l->panel + rows.first * l->in, l->weight,
-                  (l->span.first + rows.first) * l->in, rows.count * l->in);
-}
-
-static void run_strip(void *arg, size_t task, int worker)
-{
-    const struct linear *l = arg;
-    const size_t groups = l->grid.columns.count, per_image = l->grid.rows.count * groups;
-    const size_t image = task / per_image, rest = task % per_image;
-    const struct sdg_span rows = sdg_cut_piece(&l->grid.rows, rest / groups);
-    struct sdg_span columns = sdg_cut_piece(&l->grid.columns, rest % groups);
-    const float *panel = l->in_place ? l->in_place + l->span.first * l->in : l->panel;
-    const float *weights = panel + columns.first * l->in;
-    columns.first += l->span.first;
-    multiply(l, image, &rows, &columns, weights, sdg_scratch_of(&l->scratch, worker));
-}
-
-static void run_many_rows(struct linear *l)
-{
-    const size_t in = l->in ? l->in : 1, fit = PANEL_FLOATS / in ? PANEL_FLOATS / in : 1;
-    const struct sdg_cut panels = sdg_cut_at_most(l->out, fit, 16);
-    l->scratch = sdg_scratch_take(l->o, sdg_gemm_scratch(l->o, l->in));
-    if (!l->in_place) l->panel = sdg_arena_floats(l->o->work, panels.size * l->in);
-    for (size_t p = 0; p < panels.count && !l->o->dry; p++) {
-        l->span = sdg_cut_piece(&panels, p);
-        l->grid = sdg_grid_of(l->t, l->span.count, MOST_ROWS, 1);
-        l->widening = sdg_cut_at_most(l->span.count, WIDEN_FLOATS / in + 1, 1);
-        if (!l->in_place) sdg_ops_for(l->o, l->widening.count, widen_rows, l);
-        sdg_ops_for(l->o, l->n * l->grid.rows.count * l->grid.columns.count, run_strip, l);
+    struct sdg_ops *o = l->o;
+    const size_t mark = sdg_arena_mark(o->work), tokens = l->n * l->t;
+    const size_t element = sdg_matmul_element(l->mul);
+    l->pitch = sdg_row_pitch(l->mul, l->in);
+    l->in_place = sdg_prepare_is_needless(l->mul, l->x, l->in, l->pro);
+    const size_t most = STRIP_BYTES / (l->pitch * element);
+    l->strips = sdg_cut_at_most(tokens, l->in_place ? tokens : most ? most : 1, LINE);
+    l->rows = l->in_place ? NULL : sdg_arena_alloc(o->work, l->strips.size, l->pitch * element);
+    for (size_t i = 0; i < l->strips.count; i++) {
+        const struct sdg_span s = sdg_cut_piece(&l->strips, i);
+        const void *a = l->in_place ? (const void *)(l->x + s.first * l->in) : l->rows;
+        if (!l->in_place)
+            sdg_prepare_rows(o, l->rows, l->pitch, l->mul, l->x, l->in, l->pro, l->t, &s);
+        for (int j = 0; j < layers; j++)
+            multiply(l, y[j], w[j], a, l->in_place ? l->in : l->pitch, s.first, s.count, add,
+                     geglu);
+        if (o->dry) break; /* the first strip is the largest */
     }
+    sdg_arena_release(o->work, mark);
 }
 
-/* ---- few rows -------------------------------------------------------------------------------- */
-
-static void run_group(void *arg, size_t task, int worker)
+static struct linear begin(struct sdg_ops *o, const float *x, const struct sdg_prologue *pro,
+                           const struct sdg_linear *w, size_t n, size_t t)
 {
-    const struct linear *l = arg;
-    const struct sdg_span columns = sdg_cut_piece(&l->groups, task), all = {0, l->t};
-    float *wide = sdg_scratch_of(&l->scratch, worker), *packing = wide + l->weight_floats;
-    const size_t first = columns.first * l->in;
-    if (!l->in_place) sdg_ops_widen(l->o, wide, l->weight, first, columns.count * l->in);
-    for (size_t i = 0; i < l->n; i++)
-        multiply(l, i, &all, &columns, l->in_place ? l->in_place + first : wide, packing);
+    return (struct linear) {.o = o,
+                            .mul = sdg_ops_matmul(o, w->exact),
+                            .x = x,
+                            .pro = pro && pro->scale ? pro : NULL,
+                            .n = n,
+                            .t = t,
+                            .in = (size_t)w->weight.shape[1]};
 }
 
-static void run_few_rows(struct linear *l)
+static void count_macs(struct sdg_ops *o, const struct sdg_linear *w, size_t n, size_t t)
 {
-    l->groups = sdg_cut_at_most(l->out, GROUP, 16);
-    l->weight_floats = l->in_place ? 0 : l->groups.size * l->in;
-    l->scratch = sdg_scratch_take(l->o, l->weight_floats + sdg_gemm_scratch(l->o, l->in));
-    if (!l->o->dry) sdg_ops_for(l->o, l->groups.count, run_group, l);
+    if (o->dry)
+        o->macs += (double)n * (double)t * (double)w->weight.shape[0] * (double)w->weight.shape[1];
 }
 
-/* ---- the whole ------------------------------------------------------------------------------- */
-
-void sdg_op_linear(struct sdg_ops *o, float *y, const float *x, const struct sdg_linear *w,
-                   size_t n, size_t t, bool add)
+static bool empty(const struct sdg_linear *w, size_t n, size_t t)
 {
-    struct linear l = {.o = o, .y = y, .x = x, .weight = &w->weight, .n = n, .t = t, .add = add};
-    l.out = (size_t)w->weight.shape[0];
-    l.in = (size_t)w->weight.shape[1];
-    if (o->dry) o->macs += (double)n * (double)t * (double)l.in * (double)l.out;
-    if (n == 0 || t == 0 || l.out == 0) return;
+    return n == 0 || t == 0 || w->weight.shape[0] == 0;
+}
 
+void sdg_op_linear(struct sdg_ops *o, float *y, const float *x, const struct sdg_prologue *pro,
+                   const struct sdg_linear *w, size_t n, size_t t, bool add)
+{
+    struct linear l = begin(o, x, pro, w, n, t);
+    count_macs(o, w, n, t);
+    if (!empty(w, n, t)) run(&l, &y, &w, 1, add, false);
+}
+
+void sdg_op_linears(struct sdg_ops *o, float *const *y, const float *x,
+                    const struct sdg_linear *const *w, int count, size_t n, size_t t)
+{
+    struct linear l = begin(o, x, NULL, w[0], n, t);
+    for (int i = 0; i < count; i++) count_macs(o, w[i], n, t);
+    if (!empty(w[0], n, t)) run(&l, y, w, count, false, false);
+}
+
+void sdg_op_linear_geglu(struct sdg_ops *o, float *y, const float *x, const struct sdg_linear *w,
+                         size_t n, size_t t)
+{
+    struct linear l = begin(o, x, NULL, w, n, t);
+    const struct sdg_panels panels = sdg_panels_of(o, l.mul, &w->weight, &w->packed);
+    count_macs(o, w, n, t);
+    if (empty(w, n, t)) return;
+    if (sdg_multiply_can_geglu(&panels)) {
+        run(&l, &y, &w, 1, false, true);
+        return;
+    }
     const size_t mark = sdg_arena_mark(o->work);
-    if (w->weight.dtype == SDG_F32 && (uintptr_t)w->weight.data % sizeof(float) == 0)
-        l.in_place = w->weight.data;
-    const float *bias = sdg_ops_vector(o, &w->bias, l.out);
-    if (w->bias.data) l.bias = bias;
-    if (t <= MOST_ROWS)
-        run_few_rows(&l);
-    else
-        run_many_rows(&l);
+    float *both = sdg_arena_floats(o->work, n * t * panels.out);
+    run(&l, &both, &w, 1, false, false);
+    sdg_op_geglu(o, y, both, n * t, panels.out / 2);
     sdg_arena_release(o->work, mark);
 }

@@ -2,8 +2,9 @@
  *
  * Layouts. Activations are f32 and channels-last: an image is [n][h][w][c], which is the same
  * memory as tokens [n][t = h*w][c]; so a 1x1 convolution is a linear layer and convolution meets
- * attention without a transpose. Weights stay as the file stores them ([out][in] and
- * [out][in][kh][kw], any dtype) and are widened to f32 panel by panel into scratch memory.
+ * attention without a transpose. Weights are packed once into the panels that the tier's matrix
+ * product reads (pack.h), or stay as the file stores them ([out][in] and [out][in][kh][kw], any
+ * dtype) and are packed panel by panel into scratch memory each time: the same bits either way.
  *
  * Rules. Arguments go out, in, weights, sizes. Shapes were validated when weights were bound and
  * the plan was made: ops neither fail nor allocate. Scratch comes from ops->work between mark and
@@ -11,7 +12,7 @@
  * peak, and touches no data. Once *ops->cancel is non-zero ops return early and their outputs are
  * garbage. Work is cut by the shape of one image: neither threads nor batch size change a bit.
  *
- * Beside bench/ and tests/ this layer is the only caller of kernels/ and of OpenBLAS. */
+ * Beside bench/ and tests/ this layer is the only caller of kernels/. */
 #ifndef SDG_OPS_H
 #define SDG_OPS_H
 
@@ -26,7 +27,7 @@ struct sdg_ops {
     const struct sdg_kernels *k; /* the tier's kernels */
     struct sdg_arena *work;
     int threads;
-    bool blas; /* GEMM by OpenBLAS; never with the C tier */
+    bool bf16; /* matrix products round their inputs to bf16; sums stay f32 */
     bool dry;
     const volatile int *cancel; /* may be NULL */
     double macs;                /* multiply-adds that a dry run counted: for progress and ETA */
@@ -34,14 +35,24 @@ struct sdg_ops {
 
 bool sdg_ops_cancelled(const struct sdg_ops *o);
 
-/* A linear layer: weight [out,in] or [out,in,1,1]; bias [out], or data NULL. */
+/* A weight as panels of the tier's matrix product (pack.h); data NULL: not packed. */
+struct sdg_packed {
+    const void *data;     /* [panel][tap][padded in][nr] */
+    enum sdg_dtype dtype; /* of the panels: as stored in the file where that is exact and smaller */
+};
+
+/* A linear layer: weight [out,in] or [out,in,1,1]; bias [out], or data NULL. exact: f32 products
+ * even where o->bf16 is set. */
 struct sdg_linear {
     struct sdg_tensor weight, bias;
+    struct sdg_packed packed;
+    bool exact;
 };
 
 /* A convolution: weight [out,in,kh,kw]; bias [out]. */
 struct sdg_conv {
     struct sdg_tensor weight, bias;
+    struct sdg_packed packed;
 };
 
 /* Gain and shift of a normalisation: [c] each. */
@@ -54,17 +65,26 @@ struct sdg_embedding {
     struct sdg_tensor weight;
 };
 
-/* y = x W^T + b, or y += x W^T + b with `add`. x [n][t][in] -> y [n][t][out]; in and out are those
- * of w->weight's shape. x and y must not overlap. One GEMM problem per image. */
-void sdg_op_linear(struct sdg_ops *o, float *y, const float *x, const struct sdg_linear *w,
-                   size_t n, size_t t, bool add);
-
-/* Normalisation folded into one multiply-add per channel, then perhaps SiLU: what a convolution
- * applies to its input while it gathers it. x' = act(scale[n][c] * x + shift[n][c]). */
+/* Normalisation folded into one multiply-add per channel, then perhaps SiLU: what a convolution or
+ * a linear layer applies to its input on the way in. x' = act(scale[n][c] * x + shift[n][c]). */
 struct sdg_prologue {
     const float *scale, *shift; /* [n][c], both NULL: x' = x (silu is then ignored) */
     bool silu;
 };
+
+/* y = x' W^T + b, or y += x' W^T + b with `add`. x [n][t][in] -> y [n][t][out]; in and out are
+ * those of w->weight's shape; pro may be NULL. x and y must not overlap. */
+void sdg_op_linear(struct sdg_ops *o, float *y, const float *x, const struct sdg_prologue *pro,
+                   const struct sdg_linear *w, size_t n, size_t t, bool add);
+
+/* y[i] = x W_i^T + b_i for `count` layers of one input: queries, keys and values. */
+void sdg_op_linears(struct sdg_ops *o, float *const *y, const float *x,
+                    const struct sdg_linear *const *w, int count, size_t n, size_t t);
+
+/* y = a * gelu(g), [a | g] = x W^T + b (GEGLU, Shazeer 2020): x [n][t][in], w [2c,in], y [n][t][c].
+ * The 2c-wide map never exists as a whole. */
+void sdg_op_linear_geglu(struct sdg_ops *o, float *y, const float *x, const struct sdg_linear *w,
+                         size_t n, size_t t);
 
 /* GroupNorm (Wu & He 2018, eq. 1) as a prologue: statistics of x [n][hw][c] over (hw, c/groups),
  * biased variance, folded with gamma and beta into p->scale and p->shift, which are taken from
@@ -92,8 +112,9 @@ struct sdg_conv_geometry {
 struct sdg_conv_geometry sdg_conv_same(size_t n, size_t h, size_t w, int kernel);
 
 /* y = conv(prologue(x)) + bias [+ channel_bias[n][out]] [+ residual [n][oh][ow][out]].
- * pro, channel_bias and residual may be NULL; residual may be y; x and y must not overlap. Lowered
- * to GEMM over strips of im2col rows that are bounded in size (never a whole image). */
+ * pro, channel_bias and residual may be NULL; residual may be y; x and y must not overlap.
+ * An implicit matrix product: x' is written once, padded, in strips that are bounded in size, and
+ * read in place at every tap of the filter. */
 void sdg_op_conv(struct sdg_ops *o, float *y, const float *x, const struct sdg_prologue *pro,
                  const struct sdg_conv *w, const float *channel_bias, const float *residual,
                  const struct sdg_conv_geometry *g);

@@ -5,7 +5,6 @@
 
 #include "base/parallel.h"
 #include "kernels.h"
-#include "ops/blas.h"
 
 /* ---- threads and their memory ---------------------------------------------------------------- */
 
@@ -29,7 +28,6 @@ static void run_unless_cancelled(void *arg, size_t task, int worker)
 void sdg_ops_for(const struct sdg_ops *o, size_t tasks, void (*fn)(void *, size_t, int), void *arg)
 {
     if (tasks == 0 || sdg_ops_cancelled(o)) return;
-    if (o->blas) sdg_blas_prepare();
     struct loop loop = {o, fn, arg};
     sdg_parallel_for(o->threads, tasks, run_unless_cancelled, &loop);
 }
@@ -45,6 +43,11 @@ struct sdg_scratch sdg_scratch_take(const struct sdg_ops *o, size_t floats)
 float *sdg_scratch_of(const struct sdg_scratch *s, int worker)
 {
     return s->base + (size_t)worker * s->stride;
+}
+
+const struct sdg_matmul *sdg_ops_matmul(const struct sdg_ops *o, bool exact)
+{
+    return o->bf16 && !exact ? &o->k->matmul_bf16 : &o->k->matmul_f32;
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */

@@ -5,8 +5,7 @@
 
 #include "ops/ops.h"
 
-/* Runs tasks on o->threads workers, prepared for matrix products; a cancelled run skips the rest.
- */
+/* Runs tasks on o->threads workers; a cancelled run skips the rest. */
 void sdg_ops_for(const struct sdg_ops *o, size_t tasks, void (*fn)(void *, size_t, int), void *arg);
 
 /* `floats` of scratch for each worker. Worker i's part is base + i * stride. */
@@ -16,6 +15,9 @@ struct sdg_scratch {
 };
 struct sdg_scratch sdg_scratch_take(const struct sdg_ops *o, size_t floats);
 float *sdg_scratch_of(const struct sdg_scratch *s, int worker);
+
+/* The tier's product of f32, or of bf16 where that is chosen and `exact` is not. */
+const struct sdg_matmul *sdg_ops_matmul(const struct sdg_ops *o, bool exact);
 
 /* y[0, count) = elements [first, first + count) of t in f32. */
 void sdg_ops_widen(const struct sdg_ops *o, float *y, const struct sdg_tensor *t, size_t first,

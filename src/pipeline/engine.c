@@ -23,7 +23,6 @@ struct sdg_ops sdg_engine_ops(const struct sdgen_engine *e, struct sdg_arena *wo
         .k = &e->kernels,
         .work = work,
         .threads = e->threads,
-        .blas = e->isa != SDG_ISA_C,
         .cancel = cancel,
     };
 }

@@ -145,7 +145,7 @@ static size_t plan(const struct test_op *j, struct sdg_ops o, size_t first, size
 void test_op_run(const struct test_op *j, const struct sdg_kernels *k, int threads,
                  const int *cancel, size_t first, size_t n)
 {
-    struct sdg_ops o = {.k = k, .threads = threads, .blas = k->isa != SDG_ISA_C, .cancel = cancel};
+    struct sdg_ops o = {.k = k, .threads = threads, .cancel = cancel};
     const size_t bytes = plan(j, o, first, n);
     struct sdg_arena work;
     assert_int_equal(sdg_arena_create(&work, bytes, NULL), SDGEN_OK);
@@ -217,7 +217,7 @@ void test_op_run_conv(struct sdg_ops *o, const struct test_op *j, size_t first, 
     g.vw = (size_t)p[CONV_VW];
     g.oh = (size_t)p[CONV_OH];
     g.ow = (size_t)p[CONV_OW];
-    const struct sdg_conv w = {j->weight, j->bias};
+    const struct sdg_conv w = {.weight = j->weight, .bias = j->bias};
     const float *x = j->x + first * hw * in;
     struct sdg_prologue pro = {0};
     const size_t mark = sdg_arena_mark(o->work);
@@ -233,8 +233,8 @@ void test_op_run_conv(struct sdg_ops *o, const struct test_op *j, size_t first, 
 void test_op_run_linear(struct sdg_ops *o, const struct test_op *j, size_t first, size_t n)
 {
     const int64_t *p = j->p;
-    const struct sdg_linear w = {j->weight, j->bias};
+    const struct sdg_linear w = {.weight = j->weight, .bias = j->bias};
     sdg_op_linear(o, j->y + first * j->per_image,
-                  j->x + first * (size_t)(p[LINEAR_T] * p[LINEAR_IN]), &w, n, (size_t)p[LINEAR_T],
+                  j->x + first * (size_t)(p[LINEAR_T] * p[LINEAR_IN]), NULL, &w, n, (size_t)p[LINEAR_T],
                   p[LINEAR_ADD] != 0);
 }

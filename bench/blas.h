@@ -1,6 +1,6 @@
 /* blas.h - matrix product by OpenBLAS. blas.c is the only file that knows it. */
-#ifndef SDG_OPS_BLAS_H
-#define SDG_OPS_BLAS_H
+#ifndef SDG_BENCH_BLAS_H
+#define SDG_BENCH_BLAS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -9,7 +9,7 @@
  *
  * Which of its kernels OpenBLAS takes depends on the CPU and on m, n and k, not on the thread: so
  * calls whose sizes are fixed by shape give the same bits on one machine. */
-#include "ops/blas.h"
+#include "bench/blas.h"
 
 #ifdef SDG_NO_OPENBLAS
 

@@ -1,0 +1,6 @@
+/* softmax_block_avx512.c - softmax_block.inc for avx512, over as many columns as matmul_avx512.c
+ * has. */
+#include "vec_avx512.h"
+
+enum { NV = 2 };
+#include "softmax_block.inc"

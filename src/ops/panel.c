@@ -1,0 +1,76 @@
+/* panel.c - see panel.h.
+ *
+ * A packed weight keeps f16 and bf16 as the file has them, at half the memory, and is widened panel
+ * by panel: a panel is used by hundreds of rows, so this costs less than a hundredth of the
+ * product. A weight that is not packed is read from the file's own layout [out][in][taps]. */
+#include "ops/panel.h"
+
+size_t sdg_matmul_element(const struct sdg_matmul *mul)
+{
+    return mul->input == SDG_INPUT_BF16 ? 2 : 4;
+}
+
+struct sdg_panels sdg_panels_of(const struct sdg_ops *o, const struct sdg_matmul *mul,
+                                const struct sdg_tensor *weight, const struct sdg_packed *packed)
+{
+    struct sdg_panels p = {.o = o, .mul = mul, .weight = weight, .packed = packed, .taps = 1};
+    p.out = (size_t)weight->shape[0];
+    p.in = (size_t)weight->shape[1];
+    for (int i = 2; i < weight->rank; i++) p.taps *= (size_t)weight->shape[i];
+    p.depth = (p.in + mul->k_step - 1) / mul->k_step * mul->k_step;
+    p.count = (p.out + mul->nr - 1) / mul->nr;
+    return p;
+}
+
+size_t sdg_panel_size(const struct sdg_panels *p)
+{
+    return p->taps * p->depth * p->mul->nr;
+}
+
+static bool in_place(const struct sdg_panels *p)
+{
+    return p->packed->data &&
+           p->packed->dtype == (p->mul->input == SDG_INPUT_BF16 ? SDG_BF16 : SDG_F32);
+}
+
+size_t sdg_panel_scratch(const struct sdg_panels *p)
+{
+    if (in_place(p)) return 0;
+    if (p->packed->data) return sdg_panel_size(p);
+    return sdg_panel_size(p) + p->mul->nr * p->in * p->taps;
+}
+
+/* Rows of the file's layout, in f32, then packed tap by tap. */
+static const void *pack(const struct sdg_panels *p, size_t i, float *scratch)
+{
+    const struct sdg_matmul *mul = p->mul;
+    const size_t first = i * mul->nr, left = p->out - first, row = p->in * p->taps;
+    const size_t n = left < mul->nr ? left : mul->nr;
+    float *rows = scratch + sdg_panel_size(p);
+    sdg_ops_widen(p->o, rows, p->weight, first * row, n * row);
+    const size_t bytes = p->depth * mul->nr * sdg_matmul_element(mul);
+    for (size_t t = 0; t < p->taps; t++)
+        mul->pack((char *)scratch + t * bytes, mul->nr, rows + t, row, p->taps, n, p->in);
+    return scratch;
+}
+
+const void *sdg_panel_get(const struct sdg_panels *p, size_t i, float *scratch)
+{
+    if (!p->packed->data) return pack(p, i, scratch);
+    const size_t size = sdg_panel_size(p);
+    const char *at = (const char *)p->packed->data + i * size * sdg_dtype_size(p->packed->dtype);
+    if (in_place(p)) return at;
+    if (p->packed->dtype == SDG_F16)
+        p->o->k->widen_f16(scratch, at, size);
+    else
+        p->o->k->widen_bf16(scratch, at, size);
+    return scratch;
+}
+
+size_t sdg_row_pitch(const struct sdg_matmul *mul, size_t in)
+{
+    const size_t element = sdg_matmul_element(mul), line = SDG_ARENA_ALIGN / element;
+    const size_t depth = (in + mul->k_step - 1) / mul->k_step * mul->k_step;
+    const size_t lines = (depth + line - 1) / line;
+    return (lines | 1) * line;
+}
