@@ -260,8 +260,7 @@ int main(int argc, char **argv)
     sdg_kernels_init(&kernels, opt.isa);
     struct sdg_arena work;
     if (sdg_arena_create(&work, (size_t)1 << 30, NULL) != SDGEN_OK) return 1;
-    struct sdg_ops o = {
-        .k = &kernels, .work = &work, .threads = opt.threads};
+    struct sdg_ops o = {.k = &kernels, .work = &work, .threads = opt.threads};
     struct bench_peak peak;
     bench_peak_open(&peak, &o);
     bench_peak_measure(&peak); /* warm */

@@ -82,10 +82,7 @@ static struct plan plan_job(const struct engine *e, job_fn *fn, const struct job
 {
     struct sdg_arena work;
     sdg_arena_measure(&work);
-    struct sdg_ops o = {.k = &e->kernels,
-                        .work = &work,
-                        .threads = e->threads,
-                        .dry = true};
+    struct sdg_ops o = {.k = &e->kernels, .work = &work, .threads = e->threads, .dry = true};
     fn(&o, j);
     assert_int_equal(work.used, 0);
     return (struct plan) {work.peak, o.macs};
@@ -97,8 +94,7 @@ static void run_job(const struct engine *e, job_fn *fn, const struct job *j)
     const struct plan plan = plan_job(e, fn, j);
     struct sdg_arena work;
     assert_int_equal(sdg_arena_create(&work, plan.bytes, NULL), SDGEN_OK);
-    struct sdg_ops o = {
-        .k = &e->kernels, .work = &work, .threads = e->threads};
+    struct sdg_ops o = {.k = &e->kernels, .work = &work, .threads = e->threads};
     fn(&o, j);
     assert_int_equal(work.used, 0);
     assert_int_equal(work.peak, plan.bytes);

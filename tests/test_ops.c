@@ -262,8 +262,7 @@ static struct sdg_ops plain_ops(struct sdg_kernels *k, struct sdg_arena *work)
 {
     sdg_kernels_init(k, sdg_isa_detect());
     assert_int_equal(sdg_arena_create(work, 1 << 20, NULL), SDGEN_OK);
-    return (struct sdg_ops) {
-        .k = k, .work = work, .threads = 3};
+    return (struct sdg_ops) {.k = k, .work = work, .threads = 3};
 }
 
 static void test_layout(void **state)

@@ -235,6 +235,6 @@ void test_op_run_linear(struct sdg_ops *o, const struct test_op *j, size_t first
     const int64_t *p = j->p;
     const struct sdg_linear w = {.weight = j->weight, .bias = j->bias};
     sdg_op_linear(o, j->y + first * j->per_image,
-                  j->x + first * (size_t)(p[LINEAR_T] * p[LINEAR_IN]), NULL, &w, n, (size_t)p[LINEAR_T],
-                  p[LINEAR_ADD] != 0);
+                  j->x + first * (size_t)(p[LINEAR_T] * p[LINEAR_IN]), NULL, &w, n,
+                  (size_t)p[LINEAR_T], p[LINEAR_ADD] != 0);
 }
