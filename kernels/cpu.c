@@ -75,11 +75,25 @@ enum sdg_isa sdg_isa_detect(void)
     return SDG_ISA_AMX;
 }
 
+bool sdg_isa_prefers_bf16(enum sdg_isa isa)
+{
+    const struct leaf zero = cpuid(0, 0);
+    const bool amd =
+        zero.b == signature_AMD_ebx && zero.d == signature_AMD_edx && zero.c == signature_AMD_ecx;
+    return isa == SDG_ISA_AMX || (isa == SDG_ISA_AVX512BF16 && amd);
+}
+
 #else
 
 enum sdg_isa sdg_isa_detect(void)
 {
     return SDG_ISA_C;
+}
+
+bool sdg_isa_prefers_bf16(enum sdg_isa isa)
+{
+    (void)isa;
+    return false;
 }
 
 #endif

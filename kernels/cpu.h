@@ -2,6 +2,8 @@
 #ifndef SDG_CPU_H
 #define SDG_CPU_H
 
+#include <stdbool.h>
+
 /* Tiers are cumulative bundles in a linear order, decided by CPUID, XGETBV and (AMX) the kernel's
  * permission, never by the CPU's name. */
 enum sdg_isa {
@@ -15,5 +17,10 @@ enum sdg_isa {
 
 enum sdg_isa sdg_isa_detect(void);           /* the best tier this CPU and kernel can run */
 const char *sdg_isa_label(enum sdg_isa isa); /* "c", "avx2", "avx512", "avx512bf16", "amx" */
+
+/* Whether bf16 products are faster than f32 ones here, so that `auto` takes them: on tiles always;
+ * with VDPBF16PS on AMD's processors (Zen 4 and later: twice as fast as FMA), not on Intel's (half
+ * as fast). A rule on vendor and tier, not a measurement. */
+bool sdg_isa_prefers_bf16(enum sdg_isa isa);
 
 #endif

@@ -43,7 +43,7 @@ void sdg_unet_resblock(struct sdg_ops *o, float *y, const float *x, const float 
 
     const float *residual = x;
     if (r->skip.weight.data) { /* a 1x1 convolution on channels-last maps is a linear layer */
-        const struct sdg_linear skip = {r->skip.weight, r->skip.bias, r->skip.packed, false};
+        const struct sdg_linear skip = {r->skip.weight, r->skip.bias};
         sdg_op_linear(o, y, x, NULL, &skip, n, h * w, false);
         residual = y;
     }

@@ -67,8 +67,7 @@ static void resblock(struct trunk *x, const struct sdg_vae_resblock *r)
     sdg_op_groupnorm(o, &pro, here(x), &r->norm1, x->n, hw, x->c, GROUPS, VAE_NORM_EPS, true);
     sdg_op_conv(o, inner, here(x), &pro, &r->conv1, NULL, NULL, &same);
     if (r->shortcut.weight.data) {
-        const struct sdg_linear shortcut = {r->shortcut.weight, r->shortcut.bias,
-                                            r->shortcut.packed, false};
+        const struct sdg_linear shortcut = {r->shortcut.weight, r->shortcut.bias};
         const float *in = here(x);
         move_on(x, x->h, x->w, c_out);
         sdg_op_linear(o, here(x), in, NULL, &shortcut, x->n, hw, false);

@@ -15,8 +15,6 @@
 
 enum { STRIP_BYTES = 16 << 20, MOST_TAPS = 64 };
 
-static const struct sdg_packed not_packed = {0};
-
 struct conv {
     struct sdg_ops *o;
     const struct sdg_matmul *mul;
@@ -130,7 +128,7 @@ void sdg_op_conv(struct sdg_ops *o, float *y, const float *x, const struct sdg_p
 {
     const struct sdg_matmul *mul = sdg_ops_matmul(o, false);
     struct conv c = {.o = o, .mul = mul, .y = y, .x = x, .residual = residual, .g = *g};
-    c.panels = sdg_panels_of(o, mul, &w->weight, o->dry ? &not_packed : &w->packed);
+    c.panels = sdg_panels_of(o, mul, &w->weight);
     c.kh = (size_t)w->weight.shape[2];
     c.kw = (size_t)w->weight.shape[3];
     c.pro = pro && pro->scale ? pro : NULL;

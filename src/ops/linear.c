@@ -10,8 +10,6 @@
 
 enum { LINE = 224, STRIP_BYTES = 8 << 20 };
 
-static const struct sdg_packed not_packed = {0};
-
 struct linear {
     struct sdg_ops *o;
     const struct sdg_matmul *mul;
@@ -29,8 +27,7 @@ static void multiply(const struct linear *l, float *y, const struct sdg_linear *
                      size_t lda, size_t first, size_t count, bool add, bool geglu)
 {
     const ptrdiff_t tap = 0;
-    const struct sdg_panels panels =
-        sdg_panels_of(l->o, l->mul, &w->weight, l->o->dry ? &not_packed : &w->packed);
+    const struct sdg_panels panels = sdg_panels_of(l->o, l->mul, &w->weight);
     const size_t mark = sdg_arena_mark(l->o->work), out = geglu ? panels.out / 2 : panels.out;
     const float *bias = sdg_ops_vector(l->o, &w->bias, panels.out);
     const struct sdg_multiply m = {
@@ -81,7 +78,7 @@ static struct linear begin(struct sdg_ops *o, const float *x, const struct sdg_p
                            const struct sdg_linear *w, size_t n, size_t t)
 {
     return (struct linear) {.o = o,
-                            .mul = sdg_ops_matmul(o, w->exact),
+                            .mul = sdg_ops_matmul(o, t == 1),
                             .x = x,
                             .pro = pro && pro->scale ? pro : NULL,
                             .n = n,
@@ -120,7 +117,7 @@ void sdg_op_linear_geglu(struct sdg_ops *o, float *y, const float *x, const stru
                          size_t n, size_t t)
 {
     struct linear l = begin(o, x, NULL, w, n, t);
-    const struct sdg_panels panels = sdg_panels_of(o, l.mul, &w->weight, &w->packed);
+    const struct sdg_panels panels = sdg_panels_of(o, l.mul, &w->weight);
     count_macs(o, w, n, t);
     if (empty(w, n, t)) return;
     if (sdg_multiply_can_geglu(&panels)) {

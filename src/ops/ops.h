@@ -3,7 +3,7 @@
  * Layouts. Activations are f32 and channels-last: an image is [n][h][w][c], which is the same
  * memory as tokens [n][t = h*w][c]; so a 1x1 convolution is a linear layer and convolution meets
  * attention without a transpose. Weights are packed once into the panels that the tier's matrix
- * product reads (pack.h), or stay as the file stores them ([out][in] and [out][in][kh][kw], any
+ * product reads (packs.h), or stay as the file stores them ([out][in] and [out][in][kh][kw], any
  * dtype) and are packed panel by panel into scratch memory each time: the same bits either way.
  *
  * Rules. Arguments go out, in, weights, sizes. Shapes were validated when weights were bound and
@@ -22,12 +22,15 @@
 #include "base/tensor.h"
 
 struct sdg_kernels;
+struct sdg_packs;
 
 struct sdg_ops {
     const struct sdg_kernels *k; /* the tier's kernels */
     struct sdg_arena *work;
     int threads;
-    bool bf16; /* matrix products round their inputs to bf16; sums stay f32 */
+    bool bf16;               /* matrix products round their inputs to bf16; sums stay f32; not
+                                where there is one token: time embeddings */
+    struct sdg_packs *packs; /* packed weights, or NULL; a dry run notes which ones are read */
     bool dry;
     const volatile int *cancel; /* may be NULL */
     double macs;                /* multiply-adds that a dry run counted: for progress and ETA */
@@ -35,24 +38,14 @@ struct sdg_ops {
 
 bool sdg_ops_cancelled(const struct sdg_ops *o);
 
-/* A weight as panels of the tier's matrix product (pack.h); data NULL: not packed. */
-struct sdg_packed {
-    const void *data;     /* [panel][tap][padded in][nr] */
-    enum sdg_dtype dtype; /* of the panels: as stored in the file where that is exact and smaller */
-};
-
-/* A linear layer: weight [out,in] or [out,in,1,1]; bias [out], or data NULL. exact: f32 products
- * even where o->bf16 is set. */
+/* A linear layer: weight [out,in] or [out,in,1,1]; bias [out], or data NULL. */
 struct sdg_linear {
     struct sdg_tensor weight, bias;
-    struct sdg_packed packed;
-    bool exact;
 };
 
 /* A convolution: weight [out,in,kh,kw]; bias [out]. */
 struct sdg_conv {
     struct sdg_tensor weight, bias;
-    struct sdg_packed packed;
 };
 
 /* Gain and shift of a normalisation: [c] each. */

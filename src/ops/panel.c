@@ -5,20 +5,17 @@
  * product. A weight that is not packed is read from the file's own layout [out][in][taps]. */
 #include "ops/panel.h"
 
-size_t sdg_matmul_element(const struct sdg_matmul *mul)
-{
-    return mul->input == SDG_INPUT_BF16 ? 2 : 4;
-}
-
 struct sdg_panels sdg_panels_of(const struct sdg_ops *o, const struct sdg_matmul *mul,
-                                const struct sdg_tensor *weight, const struct sdg_packed *packed)
+                                const struct sdg_tensor *weight)
 {
-    struct sdg_panels p = {.o = o, .mul = mul, .weight = weight, .packed = packed, .taps = 1};
+    struct sdg_panels p = {.o = o, .mul = mul, .weight = weight, .taps = 1};
     p.out = (size_t)weight->shape[0];
     p.in = (size_t)weight->shape[1];
     for (int i = 2; i < weight->rank; i++) p.taps *= (size_t)weight->shape[i];
     p.depth = (p.in + mul->k_step - 1) / mul->k_step * mul->k_step;
     p.count = (p.out + mul->nr - 1) / mul->nr;
+    if (o->packs && o->dry) sdg_packs_note(o->packs, weight, mul);
+    if (o->packs) p.packed = sdg_packs_find(o->packs, weight, mul);
     return p;
 }
 
@@ -29,14 +26,14 @@ size_t sdg_panel_size(const struct sdg_panels *p)
 
 static bool in_place(const struct sdg_panels *p)
 {
-    return p->packed->data &&
-           p->packed->dtype == (p->mul->input == SDG_INPUT_BF16 ? SDG_BF16 : SDG_F32);
+    return p->packed.data &&
+           p->packed.dtype == (p->mul->input == SDG_INPUT_BF16 ? SDG_BF16 : SDG_F32);
 }
 
 size_t sdg_panel_scratch(const struct sdg_panels *p)
 {
     if (in_place(p)) return 0;
-    if (p->packed->data) return sdg_panel_size(p);
+    if (p->packed.data) return sdg_panel_size(p);
     return sdg_panel_size(p) + p->mul->nr * p->in * p->taps;
 }
 
@@ -56,11 +53,11 @@ static const void *pack(const struct sdg_panels *p, size_t i, float *scratch)
 
 const void *sdg_panel_get(const struct sdg_panels *p, size_t i, float *scratch)
 {
-    if (!p->packed->data) return pack(p, i, scratch);
+    if (!p->packed.data) return pack(p, i, scratch);
     const size_t size = sdg_panel_size(p);
-    const char *at = (const char *)p->packed->data + i * size * sdg_dtype_size(p->packed->dtype);
+    const char *at = (const char *)p->packed.data + i * size * sdg_dtype_size(p->packed.dtype);
     if (in_place(p)) return at;
-    if (p->packed->dtype == SDG_F16)
+    if (p->packed.dtype == SDG_F16)
         p->o->k->widen_f16(scratch, at, size);
     else
         p->o->k->widen_bf16(scratch, at, size);

@@ -3,6 +3,7 @@
 #define SDG_OPS_PANEL_H
 
 #include "kernels.h"
+#include "ops/packs.h"
 #include "ops/work.h"
 
 /* A weight [out][in][taps], packed or not, and the product that is going to read it. */
@@ -10,16 +11,14 @@ struct sdg_panels {
     const struct sdg_ops *o;
     const struct sdg_matmul *mul;
     const struct sdg_tensor *weight;
-    const struct sdg_packed *packed;
+    struct sdg_packed packed;
     size_t out, in, taps;
     size_t depth; /* in, rounded up to mul->k_step */
     size_t count; /* panels */
 };
+/* Looks it up among o->packs; a dry run notes it there. */
 struct sdg_panels sdg_panels_of(const struct sdg_ops *o, const struct sdg_matmul *mul,
-                                const struct sdg_tensor *weight, const struct sdg_packed *packed);
-
-/* Bytes of one element of A and of packed B. */
-size_t sdg_matmul_element(const struct sdg_matmul *mul);
+                                const struct sdg_tensor *weight);
 
 /* Elements of a panel: [tap][depth][nr]. */
 size_t sdg_panel_size(const struct sdg_panels *p);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "ops/packs.h"
 
 sdgen_load_params sdgen_load_defaults(void)
 {
@@ -23,6 +24,8 @@ struct sdg_ops sdg_engine_ops(const struct sdgen_engine *e, struct sdg_arena *wo
         .k = &e->kernels,
         .work = work,
         .threads = e->threads,
+        .bf16 = e->bf16,
+        .packs = e->packs,
         .cancel = cancel,
     };
 }
@@ -61,6 +64,36 @@ static void report_load(const sdgen_load_params *params, int done, int total)
     if (params->progress) params->progress(params->user, &p);
 }
 
+static void let_go(void *user, const struct sdg_tensor *weight)
+{
+    const struct sdg_model *m = user;
+    sdg_weights_let_go(&m->file, weight);
+    sdg_weights_let_go(&m->vae_file, weight);
+}
+
+/* Walks the networks dry, at the least size at which every layer has more than one token, to learn
+ * which weights are read by which product; then packs them. */
+static sdgen_status pack_weights(struct sdgen_engine *e, sdgen_error *err)
+{
+    const struct sdg_model *m = &e->model;
+    const size_t side = (size_t)2 << m->unet.config.levels;
+    const struct sdg_unet_context context = {NULL, 2};
+    struct sdg_arena nowhere;
+    sdgen_status status;
+    SDG_TRY(sdg_packs_create(&e->packs, err));
+    sdg_arena_measure(&nowhere);
+    struct sdg_ops dry = sdg_engine_ops(e, &nowhere, NULL);
+    dry.dry = true;
+    sdg_clip_forward(&dry, NULL, NULL, &m->clip, 1, 2, 0);
+    sdg_unet_forward(&dry, NULL, NULL, NULL, &context, &m->unet, 1, side, side,
+                     SDG_UPSAMPLE_CROP_BEFORE);
+    sdg_vae_decode(&dry, NULL, NULL, &m->vae, 1, 2, 2);
+    SDG_TRY(sdg_packs_build(e->packs, &e->kernels, e->threads, let_go, &e->model, err));
+    sdg_log(&e->log, SDGEN_LOG_VERBOSE, "packed weights: %zu MiB", sdg_packs_bytes(e->packs) >> 20);
+fail:
+    return status;
+}
+
 sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, sdgen_error *error)
 {
     sdgen_status status;
@@ -75,7 +108,7 @@ sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, 
     SDG_TRY(check_precision(params->precision, error));
     sdg_kernels_init(&e->kernels, e->isa);
 
-    report_load(params, 0, 2);
+    report_load(params, 0, 3);
     const struct sdg_model_options options = {
         .path = params->model_path,
         .vae_path = params->vae_path,
@@ -87,9 +120,11 @@ sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, 
                            params->model_path, error));
     e->model_hash = sdg_hashjob_start(params->model_path);
     if (params->vae_path) e->vae_hash = sdg_hashjob_start(params->vae_path);
-    report_load(params, 1, 2);
+    report_load(params, 1, 3);
     SDG_TRY(sdg_tokenizer_create(&e->tokenizer, error));
-    report_load(params, 2, 2);
+    report_load(params, 2, 3);
+    SDG_TRY(pack_weights(e, error));
+    report_load(params, 3, 3);
     if (params->cancel && *params->cancel)
         SDG_TRY(sdg_fail(error, SDGEN_ERR_CANCELLED, "cancelled"));
     *engine = e;
@@ -105,6 +140,7 @@ void sdgen_free(sdgen_engine *engine)
     sdg_hashjob_free(engine->model_hash);
     sdg_hashjob_free(engine->vae_hash);
     sdg_tokenizer_destroy(engine->tokenizer);
+    sdg_packs_destroy(engine->packs);
     sdg_model_close(&engine->model);
     free(engine);
 }

@@ -12,6 +12,8 @@ struct sdgen_engine {
     struct sdg_model model;
     struct sdg_tokenizer *tokenizer;
     struct sdg_kernels kernels; /* the tier's table */
+    struct sdg_packs *packs;    /* weights as its products read them */
+    bool bf16;                  /* inputs of matrix products are rounded to bf16 */
     enum sdg_isa isa;
     int threads;
     struct sdg_log log;

@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "weights/foreign.h"
 #include "weights/pool.h"
@@ -142,4 +144,14 @@ const char *sdg_weights_metadata(const struct sdg_weights *w, const char *key)
 const char *sdg_form_name(enum sdg_form form)
 {
     return form == SDG_FORM_SAFETENSORS ? "safetensors" : "torch zip";
+}
+
+void sdg_weights_let_go(const struct sdg_weights *w, const struct sdg_tensor *t)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)t->data;
+    const uintptr_t base = (uintptr_t)w->map.data;
+    if (first < base || first >= base + w->map.size) return; /* memory of our own */
+    const size_t bytes = sdg_tensor_count(t) * sdg_dtype_size(t->dtype);
+    const uintptr_t start = (first + page - 1) / page * page, end = (first + bytes) / page * page;
+    if (end > start) madvise((void *)start, end - start, MADV_DONTNEED);
 }

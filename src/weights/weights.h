@@ -45,6 +45,11 @@ void sdg_weights_close(struct sdg_weights *w); /* accepts a zeroed or closed one
 /* NULL when there is none. */
 const struct sdg_entry *sdg_weights_find(const struct sdg_weights *w, const char *name);
 const char *sdg_weights_metadata(const struct sdg_weights *w, const char *key);
+
+/* The tensor is not needed for now: gives back the memory its pages take where they are pages of
+ * the mapped file, which come back when they are read again. */
+void sdg_weights_let_go(const struct sdg_weights *w, const struct sdg_tensor *t);
+
 const char *sdg_form_name(enum sdg_form form); /* "safetensors", "torch zip" */
 
 #endif
