@@ -88,20 +88,55 @@ typedef struct sdgen_load_params {
     const volatile int *cancel; /* may be NULL; non-zero stops the load at the next event */
 } sdgen_load_params;
 
+/* What to draw. "Own" is what the sampler, or the program that `like` names, does when nobody
+ * chooses. Names are understood in every spelling that people use; unknown ones are errors. A value
+ * that means nothing to the chosen sampler is an error too. */
 typedef struct sdgen_image_params {
     const char *prompt, *negative_prompt;
-    int width, height;           /* pixels; 0: the model's own size */
-    int steps;                   /* 0: default of 20 */
-    double cfg_scale;            /* guidance; 1 leaves the negative prompt out */
-    int64_t seed;                /* image i uses seed + i; negative: drawn at random */
+    int width, height; /* pixels; 0: the model's own size */
+    int steps;         /* 0: own (20; diffusers 50) */
+    double cfg_scale;  /* guidance; 1 leaves the negative prompt out; -1: own (7; diffusers 7.5,
+                          comfyui 8) */
+    int64_t seed;      /* image i uses seed + i; negative: drawn at random */
     int batch_count, batch_size; /* images in all; images that go through the UNet together */
-    const char *sampler;         /* "euler_a", "Euler a", ...; NULL: euler_a */
-    const char *scheduler;       /* "discrete", "karras", ...; NULL: the convention's own */
-    double eta;                  /* ancestral / DDIM noise; negative: the sampler's own default */
-    const char *rng;             /* "cpu", "cuda"; NULL: the convention's own */
-    const char *like;            /* "a1111" (NULL too), "diffusers": whose conventions to follow */
-    int clip_skip;               /* counted as `like` counts; 0: the model's default */
+    const char *like;    /* "a1111" (NULL too), "diffusers", "comfyui", "sd.cpp": whose conventions
+                            to follow */
+    int clip_skip;       /* counted as `like` counts; 0: the model's default */
+    const char *sampler; /* "euler_a", "DPM++ 2M Karras", ...; NULL: own */
+    double eta;          /* share of fresh noise, 0..1; negative: own */
+    double s_churn, s_tmin, s_tmax, s_noise; /* Karras et al. 2022, algorithm 2; negative: own */
+    double r;              /* place of the midpoint in a step, 0..1; negative: own */
+    int solver_order;      /* 0: own */
+    int lower_order_final; /* last steps with a lower order: 0 no, 1 yes, negative: own */
+    const char *scheduler; /* "discrete", "karras", ...; NULL: own */
+    const char *spacing;   /* "leading", "linspace", "trailing": the ends of diffusers' karras,
+                              exponential and beta; alone: the schedule; NULL: own */
+    double rho, sigma_min, sigma_max; /* of the schedules that have them; 0: own */
+    double gits_coefficient;          /* 0.80 to 1.50; 0: own (1.20) */
+    const char *sigmas, *timesteps;   /* lists in place of a schedule, "14.6, 7.8, 0"; or NULL */
+    int discard_penultimate;          /* leave out the last level above 0, as A1111's option does */
+    const char *prediction;           /* "eps", "v", "x0", "edm-v"; NULL: the model's */
+    int zero_terminal_snr;            /* levels rescaled to end in pure noise */
+    double cfg_rescale;               /* 0 (off) to 1: Lin et al. 2023, eq. 16 */
+    double guidance_start, guidance_end; /* share of the run in which guidance acts: 0, 1 */
+    double skip_early_cfg;               /* A1111: first share of the steps without guidance, 0 */
+    double s_min_uncond;       /* A1111's NGMS: below this level every second step goes without
+                                  guidance, 0: none */
+    int s_min_uncond_all;      /*   every step */
+    int64_t variation_seed;    /* of image 0; negative: drawn at random */
+    double variation_strength; /* 0..1: from the seed's noise to the variation seed's. Above 0 image
+                                  i has variation_seed + i, and the seed stays */
+    int seed_resize_width,
+        seed_resize_height;  /* pixels: noise of that size in the middle; 0: off */
+    int64_t ensd;            /* A1111's eta noise seed delta, 0 */
+    const char *batch_noise; /* "each" (NULL too): every image draws for itself; "joint": a batch
+                                from one stream */
+    const char *rng;         /* "cpu", "cuda"; NULL: own */
+    const char *prompt_language; /* "a1111", "comfyui", "compel", "sd.cpp", "plain"; NULL: own */
+    const char *emphasis;        /* "original", "no-norm", "ignore", "none"; NULL: own */
     int literal_prompt;          /* brackets, weights and the like are plain text */
+    int old_prompt_editing;      /* steps of prompt editing as A1111 counted them before 1.6 */
+    int ignore_unsupported;      /* extra networks in the prompt are only warned of */
     const char *trace_dir;      /* existing directory for NumPy files of the first batch, or NULL */
     sdgen_progress_fn progress; /* may be NULL */
     void *user;                 /* handed to progress */
@@ -110,10 +145,10 @@ typedef struct sdgen_image_params {
 
 /* A finished picture. Memory belongs to the library and lives during the callback. */
 typedef struct sdgen_image {
-    int width, height;  /* pixels */
-    const uint8_t *rgb; /* [height][width][3] */
-    int index, count;   /* image index of count in this call */
-    int64_t seed;
+    int width, height;      /* pixels */
+    const uint8_t *rgb;     /* [height][width][3] */
+    int index, count;       /* image index of count in this call */
+    int64_t seed;           /* of this image */
     const char *parameters; /* A1111's "parameters" text for this image */
 } sdgen_image;
 /* Return non-zero to stop: sdgen_generate then returns SDGEN_ERR_CANCELLED. */

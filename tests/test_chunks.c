@@ -1,7 +1,7 @@
-/* test_chunks.c - prompts as rows of 77: where A1111 and diffusers cut, and which prompts mean
- * something under A1111's prompt language. Prompts are written as letters: "x" stands for the word
- * "a", "," for a comma. What is expected was worked out by hand from modules/sd_hijack_clip.py and
- * prompt_parser.py. */
+/* test_chunks.c - prompts as rows of 77: where each program cuts. Prompts are written as letters:
+ * "x" stands for the word "a", "," for a comma. What is expected was worked out by hand from
+ * A1111's modules/sd_hijack_clip.py, ComfyUI's comfy/sd1_clip.py and stable-diffusion.cpp's
+ * src/conditioning/conditioner.hpp. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "text/chunks.h"
+#include "text/prompt.h"
 
 enum { WORD = 320, LONGEST = 1024 };
 
@@ -190,90 +190,102 @@ static void test_padding_and_reuse(void **state)
     assert_null(c.ids);
 }
 
-/* ---- prompt language ---- */
+/* ---- weights and the other ways to cut ---- */
 
-static void test_plain_prompts(void **state)
+/* Fills of the chunks of a prompt in a language, as check_fills. */
+static void check_language(const char *text, enum sdg_prompt_language language,
+                           enum sdg_chunking how, const struct sdg_tokenizer *t, const char *want)
 {
-    static const char *const plain[] = {
-        "",
-        "a cat, sitting on a mat. 8k; \"best quality\" - it's great!",
-        "closing ) and ] close nothing :)",
-        "a :1.2) b",
-        "half past 12:30 in the morning",
-        "a: b",
-        "ratio 16:9 wide",
-        "a:",
-        ":-",
-        "colon at the end:.",
-        "a | b",
-        "x < y > z",
-        "<lora>",
-        "<:x>",
-        "<a b:c>",
-        "<lora:>",
-        "<lora:name",
-        "{braces}",
-        "a/b * c ~ d",
-        "and, SAND, ANDROID, HAND_AND_FOOT, AND1, \xc3\x89\x41ND",
-        "break, BREAKING, OUTBREAK, BREAK_, BREAK1",
-        "line\nbreak\ttab",
-        "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e \xff\xfe",
-    };
-    (void)state;
-    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
-        sdgen_error error;
-        if (sdg_prompt_is_plain(plain[i], &error) != SDGEN_OK)
-            fail_msg("\"%s\" is refused: %s", plain[i], error.text);
-    }
+    const struct sdg_prompt_rules rules = {.language = language, .chunking = how, .steps = 1};
+    struct sdg_prompt p = {0};
+    sdgen_error error;
+    char found[256] = "";
+    if (sdg_prompt_parse(&p, text, &rules, t, &error) != SDGEN_OK) fail_msg("%s", error.text);
+    for (size_t i = 0; i < p.texts[0].chunks.count; i++)
+        snprintf(found + strlen(found), sizeof found - strlen(found), "%s%zu", i ? " " : "",
+                 filled(&p.texts[0].chunks, i));
+    assert_string_equal(found, want);
+    sdg_prompt_free(&p);
 }
 
-static void test_prompt_language(void **state)
+static void test_break(void **state)
 {
-    static const struct {
-        const char *prompt, *named, *place;
-    } refused[] = {
-        {"a (cat:1.2)", "'('", "character 3:"},
-        {"(((", "'('", "character 1:"},
-        {":(", "'('", "character 2:"},
-        {"a [cat]", "'['", "character 3:"},
-        {"[cat:dog:0.5]", "'['", "character 1:"},
-        {"\xc3\xa9\xe6\x97\xa5 [a|b]", "'['", "character 4:"}, /* characters, not bytes */
-        {"a \\(cat\\)", "'\\'", "character 3:"},
-        {"a \\ b", "'\\'", "character 3:"}, /* A1111 drops it */
-        {"a cat BREAK a dog", "BREAK", "character 7:"},
-        {"BREAK", "BREAK", "character 1:"},
-        {"cat,BREAK,dog", "BREAK", "character 5:"},
-        {"a cat AND a dog", "AND", "character 7:"},
-        {"-AND-", "AND", "character 2:"},
-        {"AND", "AND", "character 1:"},
-        {"a <lora:style:0.8> cat", "<name:...>", "character 3:"},
-        {"<<hypernet:x>", "<name:...>", "character 2:"},
-        {"<\xc3\xa9:\n>", "<name:...>", "character 1:"},
-        {"a cat :1.2", "':number' at the end", "character 7:"},
-        {"half past 12:30", "':number' at the end", "character 13:"},
-        {"a: -.5 \n", "':number' at the end", "character 2:"},
-        {"1:2:3.", "':number' at the end", "character 4:"},
-        {"a cat # not a dog", "comment", "character 7:"},
-    };
-    (void)state;
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        sdgen_error error = {0};
-        if (sdg_prompt_is_plain(refused[i].prompt, &error) != SDGEN_ERR_ARG)
-            fail_msg("\"%s\" is let through", refused[i].prompt);
-        assert_non_null(strstr(error.text, refused[i].named));
-        assert_non_null(strstr(error.text, refused[i].place));
-        assert_non_null(strstr(error.text, "--literal"));
+    check_language("a BREAK b a", SDG_PROMPT_A1111, SDG_CHUNKS_A1111, *state, "1 2");
+    check_language("BREAK b", SDG_PROMPT_A1111, SDG_CHUNKS_A1111, *state, "0 1");
+    check_language("a BREAK", SDG_PROMPT_A1111, SDG_CHUNKS_A1111, *state, "1");
+    check_language("BREAK", SDG_PROMPT_A1111, SDG_CHUNKS_A1111, *state, "0");
+    check_language("a BREAK BREAK b", SDG_PROMPT_A1111, SDG_CHUNKS_A1111, *state, "1 0 1");
+    check_language("a BREAK b a", SDG_PROMPT_SDCPP, SDG_CHUNKS_SDCPP, *state, "1 2");
+    check_language("BREAK b", SDG_PROMPT_SDCPP, SDG_CHUNKS_SDCPP, *state, "1");
+    check_language("a BREAK BREAK b", SDG_PROMPT_SDCPP, SDG_CHUNKS_SDCPP, *state, "1 1");
+    check_language("a BREAK b", SDG_PROMPT_COMFYUI, SDG_CHUNKS_COMFYUI, *state, "3");
+}
+
+static void test_slices(void **state)
+{
+    char text[LONGEST] = "";
+    add(text, 'x', 70);
+    add(text, ',', 1);
+    add(text, 'x', 10);
+    check_language(text, SDG_PROMPT_SDCPP, SDG_CHUNKS_SDCPP, *state, "75 6");
+}
+
+/* Groups of fewer than eight tokens move on whole. */
+static void test_groups(void **state)
+{
+    char text[LONGEST] = "";
+    add(text, 'x', 70);
+    check_language(text, SDG_PROMPT_COMFYUI, SDG_CHUNKS_COMFYUI, *state, "70");
+    strcat(text, "(a a a a a)");
+    check_language(text, SDG_PROMPT_COMFYUI, SDG_CHUNKS_COMFYUI, *state, "75");
+    strcat(text, "(a a)");
+    check_language(text, SDG_PROMPT_COMFYUI, SDG_CHUNKS_COMFYUI, *state, "75 2");
+    text[0] = 0;
+    add(text, 'x', 70);
+    strcat(text, "(a a a a a a a)");
+    check_language(text, SDG_PROMPT_COMFYUI, SDG_CHUNKS_COMFYUI, *state, "70 7");
+    text[0] = 0;
+    add(text, 'x', 70);
+    strcat(text, "(a a a a a a a a)");
+    check_language(text, SDG_PROMPT_COMFYUI, SDG_CHUNKS_COMFYUI, *state, "75 3");
+}
+
+/* A weight follows its token over the comma into the next chunk. */
+static void test_weights_move(void **state)
+{
+    const struct sdg_prompt_rules rules = {.language = SDG_PROMPT_A1111, .steps = 1};
+    struct sdg_prompt p = {0};
+    char text[LONGEST] = "";
+    add(text, 'x', 60);
+    strcat(text, ", (");
+    add(text, 'x', 18);
+    strcat(text, ":1.5)");
+    assert_int_equal(sdg_prompt_parse(&p, text, &rules, *state, NULL), SDGEN_OK);
+    const struct sdg_chunks *c = &p.texts[0].chunks;
+    assert_int_equal(c->count, 2);
+    for (size_t i = 0; i < SDG_CHUNK_LENGTH; i++) {
+        assert_true(c->weights[i] == 1);
+        assert_true(c->weights[SDG_CHUNK_LENGTH + i] == (i >= 1 && i <= 18 ? 1.5f : 1));
     }
+    assert_true(p.weighted);
+    assert_int_equal(p.tokens, 79);
+    sdg_prompt_free(&p);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_chunk),         cmocka_unit_test(test_plain_cut),
-        cmocka_unit_test(test_cut_at_a_comma),    cmocka_unit_test(test_commas_in_a_row),
-        cmocka_unit_test(test_ids_are_kept),      cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_padding_and_reuse), cmocka_unit_test(test_plain_prompts),
-        cmocka_unit_test(test_prompt_language),
+        cmocka_unit_test(test_one_chunk),
+        cmocka_unit_test(test_plain_cut),
+        cmocka_unit_test(test_cut_at_a_comma),
+        cmocka_unit_test(test_commas_in_a_row),
+        cmocka_unit_test(test_ids_are_kept),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_padding_and_reuse),
+        cmocka_unit_test(test_break),
+        cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_weights_move),
     };
     return cmocka_run_group_tests_name("chunks", tests, setup, teardown);
 }

@@ -139,18 +139,24 @@ fails 2 "-W 100: not a multiple of 8; the nearest are 96 and 104" -W 100
 fails 1 "choose a smaller picture" -W 16384 -H 16384 -b 64 --batch-size 64
 fails 2 "--sampling-method eular: no such sampler; the nearest is euler" --sampling-method eular
 fails 2 "--scheduler karas: no such schedule; the nearest is karras" --scheduler karas
-fails 2 "--like comfyui" --like comfyui
+fails 2 "--like photoshop: no such program; there are a1111" --like photoshop
 fails 2 "--isa nope" --isa nope
 fails 2 "--precision bf16" --precision bf16
 fails 1 "--trace none: No such file" --trace none
-fails 2 "(" -p "a (cat:1.2)"
+fails 2 "<lora:fur:1> asks for an extra network" -p "a cat <lora:fur:1>"
+fails 2 "--eta 0.5: Euler has no such knob" --sampling-method euler --eta 0.5
+fails 2 "--sigmas: \"x\" is no number" --sigmas 3,x
+draw -p "a cat <lora:fur:1>" --ignore-unsupported; ok $? "--ignore-unsupported draws without it"
+grep -q "<lora:fur:1> is left out" "$tmp/err"; ok $? "and says so"
+draw -p "[a|the] (cat:1.2) BREAK AND dog :0.5"; ok $? "A1111's prompt language draws"
+draw --sampling-method "DPM++ 2M Karras"; ok $? "an old compound name draws"
 draw -p "a (cat:1.2)" --literal; ok $? "--literal takes brackets as text"
 run -m "$model" --prompt-file "$tmp/none"; [ $? -eq 1 ] && grep -q 'No such file' "$tmp/err"; ok $? "no prompt file"
 run -m "$model" --prompt-file "$tmp"; [ $? -eq 1 ] && grep -qi 'directory' "$tmp/err"; ok $? "a folder as prompt file"
 run -m "$model" --prompt-file "$tmp/empty"; [ $? -eq 1 ] && grep -q 'holds no prompt' "$tmp/err"; ok $? "an empty prompt file"
 printf 'a\nb\0c\n' >"$tmp/zero"
 run -m "$model" --prompt-file "$tmp/zero"; [ $? -eq 1 ] && grep -q 'line 2: holds a zero byte' "$tmp/err"; ok $? "a zero byte"
-printf 'fox\n\nan [owl|cat]\n' >"$tmp/bad"
+printf 'fox\n\nan <lora:owl:1>\n' >"$tmp/bad"
 run -m "$model" --prompt-file "$tmp/bad" --progress none -o "$tmp/x/bad.png"
 [ $? -eq 2 ] && grep -q 'bad, line 3: ' "$tmp/err" && ! ls "$tmp"/x/bad* >/dev/null 2>&1
 ok $? "a bad line is found before the first is drawn"

@@ -54,6 +54,11 @@ refused "--cfg-scale inf: must be" -m x -p y --cfg-scale inf
 refused "--cfg-scale 0x10: must be" -m x -p y --cfg-scale 0x10
 refused "--cfg-scale 7,5: must be" -m x -p y --cfg-scale 7,5
 refused "--eta 1.5: must be a number from 0 to 1" -m x -p y --eta 1.5
+refused "--seed-resize 512: must be a size such as 512x768" -m x -p y --seed-resize 512
+refused "--seed-resize 4x4: must be a size" -m x -p y --seed-resize 4x4
+refused "--seed-resize 512x512x: must be a size" -m x -p y --seed-resize=512x512x
+refused "--lower-order-final yes: must be on or off" -m x -p y --lower-order-final yes
+refused "--help-all takes no value" --help-all=1
 refused "-W 1000000000000: must be a whole number from 1 to 16384" -W1000000000000
 refused "-H -8: must be" -H -8
 refused "-b 0: must be" -b 0
@@ -99,11 +104,15 @@ for arguments in "-h" "generate --help" "help" "help generate" "-m x -p y --step
     # shellcheck disable=SC2086 # words on purpose
     run $arguments && cmp -s "$tmp/out" "$tmp/help"; ok $? "sdgen $arguments says the same"
 done
-for command in inspect tokens; do
+run --help-all; status=$?
+[ "$status" -eq 0 ] && [ ! -s "$tmp/err" ]; ok $? "--help-all goes to stdout"
+cp "$tmp/out" "$tmp/help-all"
+awk 'length > 80 { bad = 1 } END { exit bad }' "$tmp/help-all"; ok $? "no line of it is wider than 80 columns"
+for command in inspect tokens list info rerun; do
     run "$command" --help && grep -q "^usage: sdgen $command" "$tmp/out"; ok $? "sdgen $command --help"
     cp "$tmp/out" "$tmp/help-$command"
 done
-for name in euler_a karras a1111 diffusers cuda json; do
+for name in euler_a karras a1111 diffusers comfyui sd.cpp cuda json; do
     grep -q "$name" "$tmp/help"; ok $? "help names the choice $name"
 done
 run --version; [ "$(cat "$tmp/out")" = "sdgen $(sed -n 's/^#define SDGEN_VERSION "\(.*\)"/\1/p' "$TOP/src/sdgen.h")" ]
@@ -127,7 +136,7 @@ run --completion zsh; ok $? "--completion zsh"
 cp "$tmp/out" "$tmp/zsh"
 for text in man bash zsh; do
     names "$tmp/$text" >"$tmp/$text.names"
-    for command in help help-inspect help-tokens; do
+    for command in help-all help-inspect help-tokens help-list help-info help-rerun; do
         names "$tmp/$command" | comm -23 - "$tmp/$text.names" >"$tmp/out"
         [ ! -s "$tmp/out" ]; ok $? "$text has every option of $command"
     done
@@ -136,10 +145,12 @@ comm -3 "$tmp/bash.names" "$tmp/zsh.names" | grep -v -- '--completion' >"$tmp/ou
 [ ! -s "$tmp/out" ]; ok $? "bash and zsh complete the same names"
 grep -qe '--num-inference-steps' "$tmp/man" && grep -qe '--guidance-scale' "$tmp/man"
 ok $? "the manual tells the aliases"
+names "$tmp/help" | comm -23 - "$tmp/man.names" >"$tmp/out"
+[ ! -s "$tmp/out" ]; ok $? "--help names nothing that --help-all does not"
 # Every name that a text offers is one that the parser knows.
 grep -v -e '--completion' -e '--man' "$tmp/bash.names" | while read -r name; do
-    for command in generate inspect tokens; do "$SDGEN" $command "$name" 2>&1; done | grep -c "no option $name" |
-        grep -q 3 && echo "$name"
+    for command in generate inspect tokens list info rerun; do "$SDGEN" $command "$name" 2>&1; done | grep -c "no option $name" |
+        grep -q 6 && echo "$name"
 done >"$tmp/out"
 [ ! -s "$tmp/out" ]; ok $? "the parser knows every name that completion offers"
 
@@ -155,7 +166,7 @@ if command -v bash >/dev/null 2>&1; then
         bash -c '. "$1"; shift; compopt() { :; }; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _sdgen; printf "%s\n" "${COMPREPLY[@]}"' \
             bash "$tmp/bash" "$@" >"$tmp/out" 2>"$tmp/err"
     }
-    complete_words sdgen --cfg; [ "$(cat "$tmp/out")" = --cfg-scale ]; ok $? "completion of a name"
+    complete_words sdgen --cfg-s; [ "$(cat "$tmp/out")" = --cfg-scale ]; ok $? "completion of a name"
     complete_words sdgen -m x --like d; [ "$(cat "$tmp/out")" = diffusers ]; ok $? "completion of a value"
     complete_words sdgen insp; [ "$(cat "$tmp/out")" = inspect ]; ok $? "completion of a command"
     complete_words sdgen inspect --sc; [ "$(cat "$tmp/out")" = --scan ]; ok $? "completion of a command's option"

@@ -44,6 +44,12 @@ static char goldens[][40] = {
     "a1111_cpu",
     "a1111_long",
     "a1111_unguided",
+    "diffusers_dpmpp_2m_karras",
+    "diffusers_unipc",
+    "diffusers_pndm",
+    "a1111_dpmpp_2m_karras",
+    "a1111_and",
+    "a1111_editing",
 };
 enum { GOLDENS = sizeof goldens / sizeof goldens[0] };
 
@@ -91,7 +97,7 @@ static sdgen_image_params parameters(const struct run *r)
     p.batch_count = p.batch_size = atoi(test_metadata(w, "images"));
     p.sampler = test_metadata(w, "sampler");
     p.scheduler = test_metadata(w, "scheduler");
-    p.eta = strcmp(p.sampler, "euler") == 0 ? -1 : atof(test_metadata(w, "eta"));
+    p.eta = atof(test_metadata(w, "eta"));
     p.like = test_metadata(w, "like");
     p.rng = test_metadata(w, "rng");
     p.trace_dir = r->trace;

@@ -101,13 +101,11 @@ static void names_are_checked(void **state)
     p.scheduler = "karas";
     refuse(*state, &p, "karras");
     p = fox();
-    p.rng = "gpu";
-    refuse(*state, &p, "--rng gpu");
+    p.rng = "tpu";
+    refuse(*state, &p, "--rng tpu");
     p = fox();
-    p.like = "comfyui";
-    refuse(*state, &p, "not built yet");
-    p.like = "forge";
-    refuse(*state, &p, "no such convention");
+    p.like = "photoshop";
+    refuse(*state, &p, "no such program; there are a1111, diffusers, comfyui and sd.cpp");
     p = fox();
     p.trace_dir = "/no/such/directory";
     refuse(*state, &p, "--trace /no/such/directory");
@@ -115,20 +113,58 @@ static void names_are_checked(void **state)
     refuse(*state, &p, "not a directory");
 }
 
+static void programs_have_many_names(void **state)
+{
+    static const char *const names[] = {"A1111", "webui",  "Diffusers", "ComfyUI",
+                                        "comfy", "sd.cpp", "sdcpp",     "stable-diffusion.cpp"};
+    sdgen_image_params p = fox();
+    sdgen_error err;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        p.like = names[i];
+        if (sdgen_check(*state, &p, &err) != SDGEN_OK) fail_msg("%s: %s", names[i], err.text);
+    }
+}
+
+/* What each program draws with when nobody chooses. */
+static void programs_have_their_own_defaults(void **state)
+{
+    static const struct {
+        const char *like, *sampler;
+        int steps;
+        double cfg;
+    } wanted[] = {{NULL, "euler_a", 20, 7},
+                  {"diffusers", "pndm", 50, 7.5},
+                  {"comfyui", "euler", 20, 8},
+                  {"sd.cpp", "euler_a", 20, 7}};
+    sdgen_image_params p = sdgen_image_defaults();
+    sdgen_error err;
+    struct sdg_plan plan;
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        p.like = wanted[i].like;
+        assert_int_equal(sdg_plan_make(&plan, *state, &p, &err), SDGEN_OK);
+        assert_string_equal(plan.sampler->name, wanted[i].sampler);
+        assert_int_equal(plan.steps, wanted[i].steps);
+        assert_true(plan.guidance.scale == wanted[i].cfg);
+        sdg_plan_free(&plan);
+    }
+}
+
 static void prompt_language_is_never_ignored(void **state)
 {
     sdgen_image_params p = fox();
-    p.prompt = "a (red:1.2) fox";
-    refuse(*state, &p, "--literal");
-    p.prompt = "fox";
-    p.negative_prompt = "[blurry]";
-    refuse(*state, &p, "--literal");
     sdgen_error err;
+    p.prompt = "a (red:1.2) fox <lora:fur:1>";
+    refuse(*state, &p, "<lora:fur:1> asks for an extra network");
+    p.ignore_unsupported = 1;
+    assert_int_equal(sdgen_check(*state, &p, &err), SDGEN_OK);
+    p.ignore_unsupported = 0;
     p.literal_prompt = 1;
     assert_int_equal(sdgen_check(*state, &p, &err), SDGEN_OK);
     p.literal_prompt = 0;
     p.like = "diffusers"; /* where brackets mean themselves */
     assert_int_equal(sdgen_check(*state, &p, &err), SDGEN_OK);
+    p.prompt_language = "a1111";
+    refuse(*state, &p, "<lora:fur:1>");
 }
 
 static void bad_loads_are_refused(void **state)
@@ -244,6 +280,8 @@ int main(void)
         cmocka_unit_test(sizes_are_checked),
         cmocka_unit_test(numbers_are_checked),
         cmocka_unit_test(names_are_checked),
+        cmocka_unit_test(programs_have_many_names),
+        cmocka_unit_test(programs_have_their_own_defaults),
         cmocka_unit_test(prompt_language_is_never_ignored),
         cmocka_unit_test(bad_loads_are_refused),
         cmocka_unit_test(a_run_reports_and_fits_its_plan),

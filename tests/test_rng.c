@@ -1,8 +1,10 @@
 /* test_rng.c - random numbers against torch and against published values. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "sampling/philox.h"
@@ -12,7 +14,8 @@
 /* Long draws: torch's vector code and libm differ in last bits of values of up to 6. */
 #define LONG_DRAW 5e-7
 
-static const uint64_t seeds[] = {0, 42, 1234, (UINT64_C(1) << 32) + 5};
+static const int64_t seeds[] = {
+    0, 1, 42, 123456789, (INT64_C(1) << 32) + 5, (INT64_C(1) << 40) + 7, -1, -987654321};
 enum { SEEDS = sizeof seeds / sizeof seeds[0] };
 
 static struct sdg_weights golden;
@@ -21,7 +24,7 @@ static int open_golden(void **state)
 {
     (void)state;
     sdgen_error err;
-    return sdg_weights_open(&golden, "tests/golden/sampling.safetensors", &err) != SDGEN_OK;
+    return sdg_weights_open(&golden, "tests/golden/noise.safetensors", &err) != SDGEN_OK;
 }
 
 static int close_golden(void **state)
@@ -68,23 +71,57 @@ static void philox_words(void **state)
     }
 }
 
+static void draw(float *y, enum sdg_rng_kind kind, int64_t seed, size_t count)
+{
+    struct sdg_rng r;
+    sdg_rng_seed(&r, kind, (uint64_t)seed);
+    sdg_rng_normal(&r, y, count);
+}
+
+/* A long draw against what the golden file keeps of it: both ends, every 97th value between them,
+ * and the sum and the sum of squares of all that lie between them. */
+static void compare_long(const float *y, size_t count, const struct test_floats *want)
+{
+    enum { END = 32, STRIDE = 97 };
+    double sum = 0, squares = 0;
+    size_t k = END;
+    assert_true(test_difference(y, want->data, END) <= LONG_DRAW);
+    for (size_t i = END; i < count - END; i++) {
+        sum += (double)y[i];
+        squares += (double)y[i] * (double)y[i];
+        if ((i - END) % STRIDE == 0)
+            assert_true(test_difference(y + i, want->data + k++, 1) <= LONG_DRAW);
+    }
+    assert_int_equal(want->count, k + END + 2);
+    assert_true(test_difference(y + count - END, want->data + k, END) <= LONG_DRAW);
+    assert_true(fabs(sum - (double)want->data[k + END]) <= 1e-7 * (double)count);
+    assert_true(fabs(squares / (double)want->data[k + END + 1] - 1) <= 2e-7);
+}
+
+/* Sixty sizes: all below 25, around multiples of 16, primes, latents. */
 static void torch_sizes(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {6, 16, 17, 20, 100};
+    const struct sdg_entry *e = sdg_weights_find(&golden, "cpu.sizes");
+    assert_non_null(e);
+    int32_t sizes[60];
+    assert_int_equal(sdg_tensor_count(&e->tensor), 60);
+    memcpy(sizes, e->tensor.data, sizeof sizes);
+    float *y = malloc(sizes[59] * sizeof *y);
+    assert_non_null(y);
     for (int s = 0; s < SEEDS; s++)
-        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        for (int i = 0; i < 60; i++) {
+            const size_t count = (size_t)sizes[i];
             struct test_floats want =
-                test_golden(&golden, "cpu.%llu.%zu", (unsigned long long)seeds[s], sizes[i]);
-            float y[100];
-            struct sdg_rng r;
-            assert_int_equal(want.count, sizes[i]);
-            sdg_rng_seed(&r, SDG_RNG_CPU, seeds[s]);
-            sdg_rng_normal(&r, y, sizes[i]);
-            const double d = test_difference(y, want.data, sizes[i]);
-            assert_true(d <= (sizes[i] < 16 ? 0 : LONG_DRAW)); /* short draws: the same bits */
+                test_golden(&golden, "cpu.%lld.%d", (long long)seeds[s], sizes[i]);
+            draw(y, SDG_RNG_CPU, seeds[s], count);
+            if (want.count == count) /* short draws: the same bits */
+                assert_true(test_difference(y, want.data, count) <= (count < 16 ? 0 : LONG_DRAW));
+            else
+                compare_long(y, count, &want);
             test_floats_free(&want);
         }
+    free(y);
 }
 
 /* One generator, draws of different sizes in a row: the spare of a pair survives long draws. */
@@ -93,12 +130,11 @@ static void torch_row(void **state)
     (void)state;
     static const size_t sizes[] = {6, 3, 16, 1, 20, 7, 100};
     for (int s = 0; s < SEEDS; s++) {
-        struct test_floats want =
-            test_golden(&golden, "cpu.%llu.row", (unsigned long long)seeds[s]);
+        struct test_floats want = test_golden(&golden, "cpu.%lld.row", (long long)seeds[s]);
         float y[153];
         size_t used = 0;
         struct sdg_rng r;
-        sdg_rng_seed(&r, SDG_RNG_CPU, seeds[s]);
+        sdg_rng_seed(&r, SDG_RNG_CPU, (uint64_t)seeds[s]);
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; used += sizes[i++])
             sdg_rng_normal(&r, y + used, sizes[i]);
         assert_int_equal(want.count, used);
@@ -107,34 +143,25 @@ static void torch_row(void **state)
     }
 }
 
-static void torch_latent(void **state)
-{
-    (void)state;
-    struct test_floats want = test_golden(&golden, "cpu.42.16384");
-    float *y = malloc(want.count * sizeof *y);
-    struct sdg_rng r;
-    assert_non_null(y);
-    sdg_rng_seed(&r, SDG_RNG_CPU, 42);
-    sdg_rng_normal(&r, y, want.count);
-    assert_true(test_difference(y, want.data, want.count) <= LONG_DRAW);
-    free(y);
-    test_floats_free(&want);
-}
-
-/* Three draws of 40 from one generator each; the formula evaluated by numpy. */
+/* Three draws of 40 from one generator each; the formula evaluated by numpy, as A1111 does and as
+ * stable-diffusion.cpp does, whose small radii are coarse. */
 static void cuda_draws(void **state)
 {
     (void)state;
-    for (int s = 0; s < SEEDS; s++) {
-        struct test_floats want = test_golden(&golden, "cuda.%llu", (unsigned long long)seeds[s]);
-        float y[120];
-        struct sdg_rng r;
-        assert_int_equal(want.count, 120);
-        sdg_rng_seed(&r, SDG_RNG_CUDA, seeds[s]);
-        for (int draw = 0; draw < 3; draw++) sdg_rng_normal(&r, y + 40 * draw, 40);
-        assert_true(test_difference(y, want.data, 120) <= 5e-7); /* a last bit of libm */
-        test_floats_free(&want);
-    }
+    static const char *names[] = {"cuda", "sd.cpp"};
+    for (int narrow = 0; narrow < 2; narrow++)
+        for (int s = 0; s < SEEDS; s++) {
+            struct test_floats want =
+                test_golden(&golden, "%s.%lld", names[narrow], (long long)seeds[s]);
+            float y[120];
+            struct sdg_rng r;
+            assert_int_equal(want.count, 120);
+            sdg_rng_seed(&r, SDG_RNG_CUDA, (uint64_t)seeds[s]);
+            r.narrow = narrow;
+            for (int k = 0; k < 3; k++) sdg_rng_normal(&r, y + 40 * k, 40);
+            assert_true(test_difference(y, want.data, 120) <= 1e-6); /* a last bit of libm */
+            test_floats_free(&want);
+        }
 }
 
 /* What a real GPU returns for seed 0 (the doctest of A1111's modules/rng_philox.py). */
@@ -145,9 +172,7 @@ static void cuda_hardware(void **state)
                                    -0.12086647f, -0.57972564f, -0.62285122f, -0.32838709f,
                                    -1.07454231f, -0.36314407f, -1.67105067f, 2.26550497f};
     float y[12];
-    struct sdg_rng r;
-    sdg_rng_seed(&r, SDG_RNG_CUDA, 0);
-    sdg_rng_normal(&r, y, 12);
+    draw(y, SDG_RNG_CUDA, 0, 12);
     assert_true(test_difference(y, want, 12) <= 4e-7);
 }
 
@@ -156,8 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mt19937_words), cmocka_unit_test(philox_words),
         cmocka_unit_test(torch_sizes),   cmocka_unit_test(torch_row),
-        cmocka_unit_test(torch_latent),  cmocka_unit_test(cuda_draws),
-        cmocka_unit_test(cuda_hardware),
+        cmocka_unit_test(cuda_draws),    cmocka_unit_test(cuda_hardware),
     };
     return cmocka_run_group_tests(tests, open_golden, close_golden);
 }

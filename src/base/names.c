@@ -1,6 +1,7 @@
 /* names.c - see names.h. */
 #include "base/names.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_NAME = 64 }; /* longer names are cut: none of ours comes near */
@@ -55,4 +56,18 @@ int sdg_name_distance(const char *name, const char *spellings)
 bool sdg_name_matches(const char *name, const char *spellings)
 {
     return strlen(name) <= MAX_NAME && sdg_name_distance(name, spellings) == 0;
+}
+
+int sdg_name_choice(const char *name, const char *names)
+{
+    char spellings[128];
+    for (int i = 0; *names; i++) {
+        const size_t n = strcspn(names, "|");
+        snprintf(spellings, sizeof spellings, "%.*s", (int)n, names);
+        for (char *c = spellings; *c; c++)
+            if (*c == '=') *c = '|';
+        if (sdg_name_matches(name, spellings)) return i;
+        names += n + (names[n] == '|');
+    }
+    return -1;
 }

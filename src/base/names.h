@@ -12,4 +12,8 @@ bool sdg_name_matches(const char *name, const char *spellings);
  * included, after the same simplification. */
 int sdg_name_distance(const char *name, const char *spellings);
 
+/* The index of `name` among `choices` ("a|b|c", each with its spellings between '=':
+ * "cpu|cuda=nv"), found like sdg_name_matches; -1: none of them. */
+int sdg_name_choice(const char *name, const char *choices);
+
 #endif

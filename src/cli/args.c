@@ -43,7 +43,8 @@ static bool is_option(const struct sdg_arg *a)
 
 static bool takes_value(const struct sdg_arg *a)
 {
-    return a->kind != SDG_ARG_FLAG && a->kind != SDG_ARG_HELP && a->kind != SDG_ARG_VERSION;
+    return a->kind != SDG_ARG_FLAG && a->kind != SDG_ARG_HELP && a->kind != SDG_ARG_HELP_ALL &&
+           a->kind != SDG_ARG_VERSION;
 }
 
 static const struct sdg_arg *find_long(const struct sdg_command *c, const char *name, size_t length)
@@ -132,6 +133,31 @@ static int wrong_number(const struct sdg_arg *a, const char *called, const char 
                          a->max);
 }
 
+static int read_size(int field[2], const struct sdg_arg *a, const char *called, const char *text)
+{
+    char *end, *rest = NULL;
+    const long w = text[0] >= '0' && text[0] <= '9' ? strtol(text, &end, 10) : -1;
+    const long h = w >= 0 && (*end == 'x' || *end == 'X') && end[1] >= '0' && end[1] <= '9'
+                       ? strtol(end + 1, &rest, 10)
+                       : -1;
+    const long least = (long)a->min, most = (long)a->max;
+    if (!rest || *rest || w < least || h < least || w > most || h > most)
+        return sdg_say_usage("%s %s: must be a size such as 512x768, sides from %ld to %ld", called,
+                             text, least, most);
+    field[0] = (int)w;
+    field[1] = (int)h;
+    return GO_ON;
+}
+
+static int read_switch(int *field, const char *called, const char *text)
+{
+    const bool on = strcmp(text, "on") == 0;
+    if (!on && strcmp(text, "off") != 0)
+        return sdg_say_usage("%s %s: must be on or off", called, text);
+    *field = on;
+    return GO_ON;
+}
+
 static int read_choice(const char **field, const struct sdg_arg *a, const char *called,
                        const char *text)
 {
@@ -167,6 +193,8 @@ int sdg_args_value(void *values, const struct sdg_arg *a, const char *called, co
             return wrong_number(a, called, text);
         *(double *)field = real;
         return GO_ON;
+    case SDG_ARG_SIZE: return read_size(field, a, called, text);
+    case SDG_ARG_SWITCH: return read_switch(field, called, text);
     case SDG_ARG_CHOICE: return read_choice(field, a, called, text);
     default: *(const char **)field = text; return GO_ON;
     }
@@ -184,8 +212,8 @@ struct walk {
 /* An option without a value: sets its flag, or prints what it asks for. */
 static int act(struct walk *w, const struct sdg_arg *a)
 {
-    if (a->kind == SDG_ARG_HELP) {
-        sdg_help_print(stdout, w->command);
+    if (a->kind == SDG_ARG_HELP || a->kind == SDG_ARG_HELP_ALL) {
+        sdg_help_print(stdout, w->command, a->kind == SDG_ARG_HELP_ALL);
         return SDG_EXIT_OK;
     }
     if (a->kind == SDG_ARG_VERSION) {

@@ -29,9 +29,12 @@ enum sdg_arg_kind {
     SDG_ARG_INT,    /* int, .min to .max */
     SDG_ARG_INT64,  /* int64_t, .min to .max */
     SDG_ARG_REAL,   /* double, .min to .max */
-    SDG_ARG_OPERAND, /* const char *: the argument without a dash; .name is what help calls it */
-    SDG_ARG_HELP,    /* prints the command's help and ends */
-    SDG_ARG_VERSION  /* prints the version and ends */
+    SDG_ARG_SIZE,   /* int[2], both .min to .max: "512x768" */
+    SDG_ARG_SWITCH, /* int: 1 for on, 0 for off */
+    SDG_ARG_OPERAND,  /* const char *: the argument without a dash; .name is what help calls it */
+    SDG_ARG_HELP,     /* prints the command's help and ends */
+    SDG_ARG_HELP_ALL, /* the same with the rare options */
+    SDG_ARG_VERSION   /* prints the version and ends */
 };
 
 struct sdg_arg {
@@ -47,6 +50,8 @@ struct sdg_arg {
     const char *brief;            /* for --help; may be "" in a joined row */
     const char *more;             /* further sentences for the manual page, or NULL */
     bool joined;                  /* stands on the line of the row before in --help */
+    bool rare;                    /* --help leaves it to --help-all */
+    bool unlisted;                /* --help does not list the choices */
 };
 
 struct sdg_command {

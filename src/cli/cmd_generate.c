@@ -89,6 +89,8 @@ static int prepare(struct generation *g)
     end = sdg_output_plan(&g->output, o->output, o->overwrite, prompts, o->image.batch_count,
                           3 * width * height);
     if (end != GO_ON) return end;
+    if (o->image.batch_count > 1 && (o->image.variation_strength > 0 || o->image.batch_noise))
+        g->output.needs_number = true; /* images may share a seed */
     sdg_progress_init(&g->view, o->progress, o->verbose, o->quiet);
     g->view.prompts = prompts;
     o->load.cancel = o->image.cancel = sdg_signals_install();

@@ -1,7 +1,8 @@
-/* cmd_tokens.c - `sdgen tokens`: how a text is cut into tokens and chunks.
+/* cmd_tokens.c - `sdgen tokens`: how a text is cut into tokens and chunks, with which weights, and
+ * which text counts when.
  *
- * With --raw a text is only tokenised. Without it the text is a prompt, read as --like says: what
- * it would mean there and sdgen cannot do is refused, as it is when a picture is drawn. */
+ * With --raw a text is only tokenised. Without it the text is a prompt in the language of the
+ * program that --like names. */
 #define _GNU_SOURCE
 #include "cli/commands.h"
 
@@ -11,111 +12,48 @@
 #include <string.h>
 #include "cli/message.h"
 #include "cli/options.h"
-#include "text/chunks.h"
+#include "cli/show_prompt.h"
+#include "pipeline/convention.h"
 
 struct work {
     const struct sdg_tokens_options *options;
+    struct sdg_prompt_rules rules;
     struct sdg_tokenizer *tokenizer;
     struct sdg_tokens tokens;
-    struct sdg_chunks chunks;
-    enum sdg_chunking chunking;
+    struct sdg_prompt prompt;
+    bool colour;
 };
 
-/* ---- showing ---- */
-
-static void print_ids(const int32_t *ids, size_t n, const char *between)
-{
-    for (size_t i = 0; i < n; i++) printf("%s%d", i ? between : "", (int)ids[i]);
-}
-
-/* The letters of pieces are printable; two of them mean something to JSON. */
-static void print_json_piece(const char *piece)
-{
-    putchar('"');
-    for (; *piece; piece++) {
-        if (*piece == '"' || *piece == '\\') putchar('\\');
-        putchar(*piece);
-    }
-    putchar('"');
-}
-
-static void show_json(const struct work *w)
-{
-    fputs("{\"ids\": [", stdout);
-    print_ids(w->tokens.ids, w->tokens.count, ", ");
-    if (!w->options->raw) {
-        fputs("], \"pieces\": [", stdout);
-        for (size_t i = 0; i < w->tokens.count; i++) {
-            if (i) fputs(", ", stdout);
-            print_json_piece(sdg_token_piece(w->tokenizer, w->tokens.ids[i]));
-        }
-        printf("], \"dropped\": %zu, \"chunks\": [", w->chunks.dropped);
-        for (size_t i = 0; i < w->chunks.count; i++) {
-            fputs(i ? ", [" : "[", stdout);
-            print_ids(w->chunks.ids + i * SDG_CHUNK_LENGTH, SDG_CHUNK_LENGTH, ", ");
-            putchar(']');
-        }
-    }
-    fputs("]}\n", stdout);
-}
-
-/* One token a line: its place in the text, its id, its piece. */
-static void show_tokens(const struct work *w, const int32_t *ids, size_t n, size_t first)
-{
-    for (size_t i = 0; i < n; i++)
-        printf("%6zu %6d  %s\n", first + i + 1, (int)ids[i], sdg_token_piece(w->tokenizer, ids[i]));
-}
-
-/* Tokens of the prompt in a chunk. Chunks are filled up with the end token, which a prompt may also
- * spell out: only the rest of the prompt tells them apart, so what is left of it is passed. */
-static size_t chunk_fill(const int32_t *chunk, const int32_t *left, size_t n)
-{
-    size_t i = 0;
-    while (i < SDG_CHUNK_TEXT && i < n && chunk[i + 1] == left[i]) i++;
-    return i;
-}
-
-static void show_text(const struct work *w)
-{
-    size_t shown = 0;
-    if (w->options->raw) {
-        print_ids(w->tokens.ids, w->tokens.count, " ");
-        putchar('\n');
-        return;
-    }
-    for (size_t i = 0; i < w->chunks.count; i++) {
-        const int32_t *left = w->tokens.count ? w->tokens.ids + shown : NULL;
-        size_t n = chunk_fill(w->chunks.ids + i * SDG_CHUNK_LENGTH, left, w->tokens.count - shown);
-        printf("chunk %zu of %zu: start, %zu token%s, %zu x end\n", i + 1, w->chunks.count, n,
-               n == 1 ? "" : "s", SDG_CHUNK_LENGTH - 1 - n);
-        show_tokens(w, left, n, shown);
-        shown += n;
-    }
-    if (w->chunks.dropped)
-        printf("%zu tokens are cut off, from \"%s\" on\n", w->chunks.dropped,
-               sdg_token_piece(w->tokenizer, w->tokens.ids[shown]));
-}
-
 /* ---- one text ---- */
+
+static sdgen_status show_raw(struct work *w, const char *text, size_t length, sdgen_error *err)
+{
+    const bool json = w->options->json;
+    sdgen_status status;
+    w->tokens.count = 0;
+    SDG_TRY(sdg_tokenize(&w->tokens, text, length, w->tokenizer, err));
+    fputs(json ? "{\"ids\": [" : "", stdout);
+    for (size_t i = 0; i < w->tokens.count; i++)
+        printf("%s%d", i == 0 ? "" : json ? ", " : " ", (int)w->tokens.ids[i]);
+    fputs(json ? "]}\n" : "\n", stdout);
+fail:
+    return status;
+}
 
 /* text[length] ends with a 0 behind it. */
 static sdgen_status work_on(struct work *w, const char *text, size_t length, sdgen_error *err)
 {
-    sdgen_status status = SDGEN_OK;
-    const struct sdg_tokens_options *o = w->options;
-    w->tokens.count = 0;
-    if (!o->raw && strlen(text) < length)
+    sdgen_status status;
+    if (w->options->raw) return show_raw(w, text, length, err);
+    if (strlen(text) < length)
         return sdg_fail(err, SDGEN_ERR_ARG,
                         "a prompt ends at a NUL byte, and this one has more "
                         "behind it; --raw takes it along");
-    if (!o->raw && !o->literal && w->chunking == SDG_CHUNKS_A1111)
-        SDG_TRY(sdg_prompt_is_plain(text, err));
-    SDG_TRY(sdg_tokenize(&w->tokens, text, length, w->tokenizer, err));
-    if (!o->raw) SDG_TRY(sdg_chunk_prompt(&w->chunks, text, w->tokenizer, w->chunking, err));
-    if (o->json)
-        show_json(w);
+    SDG_TRY(sdg_prompt_parse(&w->prompt, text, &w->rules, w->tokenizer, err));
+    if (w->options->json)
+        sdg_show_prompt_json(&w->prompt, w->tokenizer);
     else
-        show_text(w);
+        sdg_show_prompt(&w->prompt, w->tokenizer, w->colour);
 fail:
     return status;
 }
@@ -154,27 +92,45 @@ static int from_file(struct work *w)
     return result;
 }
 
+static sdgen_status set_rules(struct work *w, sdgen_error *err)
+{
+    const struct sdg_convention *convention;
+    sdgen_status status;
+    SDG_TRY(sdg_convention_find(&convention, w->options->like, err));
+    w->rules = (struct sdg_prompt_rules) {
+        .language = w->options->literal ? SDG_PROMPT_PLAIN : convention->language,
+        .chunking = convention->chunking,
+        .steps = w->options->steps ? w->options->steps : convention->steps,
+        .negative = w->options->negative != 0,
+    };
+    if (w->options->prompt_language && !w->options->literal)
+        SDG_TRY(sdg_prompt_language_find(&w->rules.language, w->options->prompt_language, err));
+    w->colour = sdg_show_colour(w->options->color);
+    status = sdg_tokenizer_create(&w->tokenizer, err);
+fail:
+    return status;
+}
+
 int sdg_cmd_tokens(int argc, char **argv)
 {
     struct sdg_tokens_options o = {0};
+    struct work w = {.options = &o};
     sdgen_error error;
     int result = sdg_args_parse(&o, sdg_command_find("tokens"), argc, argv);
     if (result >= 0) return result;
     if (!o.prompt == !o.file)
         return sdg_say_usage(
             "give either a text with -p or a file with --file; see sdgen tokens --help");
-    struct work w = {.options = &o, .chunking = SDG_CHUNKS_A1111};
-    if (o.like && strcmp(o.like, "diffusers") == 0) w.chunking = SDG_CHUNKS_TRUNCATE;
-    if (sdg_tokenizer_create(&w.tokenizer, &error) != SDGEN_OK)
-        return sdg_say_failure("%s", error.text);
-    if (o.file)
+    if (set_rules(&w, &error) != SDGEN_OK)
+        result = sdg_say_failure("%s", error.text);
+    else if (o.file)
         result = from_file(&w);
     else if (work_on(&w, o.prompt, strlen(o.prompt), &error) != SDGEN_OK)
         result = sdg_say_failure("%s", error.text);
     else
         result = SDG_EXIT_OK;
     sdg_tokens_free(&w.tokens);
-    sdg_chunks_free(&w.chunks);
+    sdg_prompt_free(&w.prompt);
     sdg_tokenizer_destroy(w.tokenizer);
     if (fflush(stdout) != 0 || ferror(stdout))
         return sdg_say_failure("the output cannot be written");

@@ -35,7 +35,7 @@ static void bash_value(FILE *out, const struct sdg_arg *a)
     put_spellings(out, a, "|");
     if (a->kind == SDG_ARG_FILE || a->kind == SDG_ARG_FOLDER)
         fprintf(out, ") _sdgen_files %s; return ;;\n", a->kind == SDG_ARG_FILE ? "-f" : "-d");
-    else if (a->kind == SDG_ARG_CHOICE || a->kind == SDG_ARG_NAME) {
+    else if (a->kind == SDG_ARG_CHOICE || a->kind == SDG_ARG_NAME || a->kind == SDG_ARG_SWITCH) {
         fputs(") COMPREPLY=($(compgen -W '", out);
         put_choices(out, a);
         fputs("' -- \"$word\")); return ;;\n", out);
@@ -119,7 +119,7 @@ static void zsh_spec(FILE *out, const struct sdg_arg *a, const char *dashes, con
     if (a->value) fprintf(out, ":%s:", a->value);
     if (a->kind == SDG_ARG_FILE) fputs("_files", out);
     if (a->kind == SDG_ARG_FOLDER) fputs("_files -/", out);
-    if (a->kind == SDG_ARG_CHOICE || a->kind == SDG_ARG_NAME) {
+    if (a->kind == SDG_ARG_CHOICE || a->kind == SDG_ARG_NAME || a->kind == SDG_ARG_SWITCH) {
         putc('(', out);
         put_choices(out, a);
         putc(')', out);

@@ -40,7 +40,7 @@ static void add_meaning(struct text *t, const struct sdg_arg *a)
     const char *choice;
     if (t->used && a->brief[0]) add(t, "; ");
     add(t, a->brief);
-    for (int i = 0; (choice = sdg_arg_choice(one, a, i)) != NULL; i++) {
+    for (int i = 0; !a->unlisted && (choice = sdg_arg_choice(one, a, i)) != NULL; i++) {
         add(t, i ? ", " : ": ");
         add(t, choice);
     }
@@ -60,15 +60,15 @@ static void print_wrapped(FILE *out, const char *s, int column)
     fprintf(out, "%s\n", s);
 }
 
-/* Prints the row at `a` and those joined to it; returns the last of them. */
-static const struct sdg_arg *print_row(FILE *out, const struct sdg_arg *a)
+/* Prints the row at `a` and those joined to it; returns the last of them. all: rare ones too. */
+static const struct sdg_arg *print_row(FILE *out, const struct sdg_arg *a, bool all)
 {
     struct text left = {.used = 0}, right = {.used = 0};
     const char *value = a->value;
     add(&left, a->letter || a->kind == SDG_ARG_OPERAND ? "  " : "      ");
     add_spelling(&left, a);
     add_meaning(&right, a);
-    for (; a[1].name && a[1].joined; a++) {
+    for (; a[1].name && a[1].joined && (all || !a[1].rare); a++) {
         add(&left, ", ");
         add_spelling(&left, a + 1);
         add_meaning(&right, a + 1);
@@ -84,15 +84,16 @@ static const struct sdg_arg *print_row(FILE *out, const struct sdg_arg *a)
     return a;
 }
 
-void sdg_help_print(FILE *out, const struct sdg_command *command)
+void sdg_help_print(FILE *out, const struct sdg_command *command, bool all)
 {
     fprintf(out, "usage: sdgen %s %s\n", command->name, command->synopsis);
     print_wrapped(out, command->brief, 0);
     for (const struct sdg_arg *a = command->args; a->name; a++) {
+        if (a->rare && !all) continue;
         if (a->kind == SDG_ARG_GROUP)
             fprintf(out, "%s:\n", a->name);
         else
-            a = print_row(out, a);
+            a = print_row(out, a, all);
     }
     if (command->notes) print_wrapped(out, command->notes, 0);
 }

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include "cli/args.h"
 
-/* --help: at most 80 columns. */
-void sdg_help_print(FILE *out, const struct sdg_command *command);
+/* --help: at most 80 columns. all: the rare options too. */
+void sdg_help_print(FILE *out, const struct sdg_command *command, bool all);
 
 /* The manual page of all commands (groff's man macros), for `man sdgen`. */
 void sdg_man_print(FILE *out);

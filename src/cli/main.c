@@ -27,7 +27,7 @@ static int help(int argc, char **argv)
 {
     const struct sdg_command *c = argc > 2 ? sdg_command_find(argv[2]) : sdg_command_at(0);
     if (!c) return unknown_command(argv[2]);
-    sdg_help_print(stdout, c);
+    sdg_help_print(stdout, c, false);
     return SDG_EXIT_OK;
 }
 
@@ -45,7 +45,7 @@ static int print_document(int argc, char **argv)
 static int run(int argc, char **argv)
 {
     if (argc < 2) {
-        sdg_help_print(stderr, sdg_command_at(0));
+        sdg_help_print(stderr, sdg_command_at(0), false);
         return SDG_EXIT_USAGE;
     }
     const char *first = argv[1];

@@ -1,266 +1,13 @@
-/* options.c - every option of every command, once. The rows are read by the parser, --help, the
- * manual page and completion (args.h says how). Spellings are those of stable-diffusion.cpp, with
- * diffusers' as aliases; ranges are those the library accepts. */
+/* options.c - every option of every command, once; those of `generate` are in options_generate.c.
+ * The rows are read by the parser, --help, the manual page and completion (args.h says how).
+ * Spellings are those of stable-diffusion.cpp, with diffusers' and A1111's as aliases; ranges are
+ * those the library accepts. */
 #include "cli/options.h"
 
 #include <stddef.h>
 #include <string.h>
 
 #include "cli/commands.h"
-
-/* ---- generate ---- */
-
-/* Largest double below 2^63: bounds are kept as doubles. */
-#define SEED_MAX 9223372036854774784.0
-#define LOAD(field) offsetof(struct sdg_generate_options, load.field)
-#define IMAGE(field) offsetof(struct sdg_generate_options, image.field)
-#define OWN(field) offsetof(struct sdg_generate_options, field)
-
-static const struct sdg_arg generate_args[] = {
-    {.name = "Model", .kind = SDG_ARG_GROUP},
-    {.name = "model",
-     .letter = 'm',
-     .kind = SDG_ARG_FILE,
-     .at = LOAD(model_path),
-     .value = "FILE",
-     .brief = "checkpoint: .safetensors .ckpt .pt .pth .bin",
-     .more = "The form is told from the content. Nothing in a checkpoint is ever executed. Sizes, "
-             "depths and widths of the networks are read from its tensors."},
-    {.name = "vae",
-     .kind = SDG_ARG_FILE,
-     .at = LOAD(vae_path),
-     .value = "FILE",
-     .brief = "another VAE than the checkpoint's"},
-    {.name = "ema",
-     .kind = SDG_ARG_FLAG,
-     .at = LOAD(use_ema),
-     .brief = "take the EMA weights where there are both"},
-    {.name = "threads",
-     .letter = 't',
-     .kind = SDG_ARG_INT,
-     .at = LOAD(threads),
-     .min = 0,
-     .max = 1024,
-     .value = "N",
-     .brief = "threads; 0: one per physical core (0)",
-     .more = "The picture is the same, bit for bit, for any number of threads."},
-    {.name = "precision",
-     .kind = SDG_ARG_NAME,
-     .at = LOAD(precision),
-     .value = "NAME",
-     .choices = "auto|f32",
-     .brief = "arithmetic"},
-    {.name = "isa",
-     .kind = SDG_ARG_NAME,
-     .at = LOAD(isa),
-     .value = "NAME",
-     .choices = "c|avx2|avx512|avx512bf16|amx",
-     .brief = "limit (auto)",
-     .more =
-         "Instruction set to use at most; it can only lower what the processor has. c is plain C "
-         "without OpenBLAS."},
-
-    {.name = "Prompt", .kind = SDG_ARG_GROUP},
-    {.name = "prompt",
-     .letter = 'p',
-     .kind = SDG_ARG_TEXT,
-     .at = IMAGE(prompt),
-     .value = "TEXT",
-     .brief = "what to draw"},
-    {.name = "negative-prompt",
-     .letter = 'n',
-     .kind = SDG_ARG_TEXT,
-     .at = IMAGE(negative_prompt),
-     .value = "TEXT",
-     .brief = "what to stay away from"},
-    {.name = "prompt-file",
-     .kind = SDG_ARG_FILE,
-     .at = OWN(prompt_file),
-     .value = "FILE",
-     .brief = "one prompt a line, in place of -p; -: stdin",
-     .more = "The model is loaded once. Empty lines are skipped. Each line gives the same pictures "
-             "as with -p and the same seed."},
-    {.name = "literal",
-     .kind = SDG_ARG_FLAG,
-     .at = IMAGE(literal_prompt),
-     .brief = "brackets and weights are plain text"},
-
-    {.name = "Picture", .kind = SDG_ARG_GROUP},
-    {.name = "width",
-     .letter = 'W',
-     .kind = SDG_ARG_INT,
-     .at = IMAGE(width),
-     .min = 1,
-     .max = 16384,
-     .value = "N",
-     .brief = "size in pixels (the model's own)",
-     .more = "A multiple of 8."},
-    {.name = "height",
-     .letter = 'H',
-     .kind = SDG_ARG_INT,
-     .at = IMAGE(height),
-     .min = 1,
-     .max = 16384,
-     .value = "N",
-     .brief = "",
-     .more = "Like the width: pixels, a multiple of 8, the model's own unless given.",
-     .joined = true},
-    {.name = "steps",
-     .kind = SDG_ARG_INT,
-     .at = IMAGE(steps),
-     .min = 1,
-     .max = 1000,
-     .value = "N",
-     .aliases = "num-inference-steps",
-     .brief = "sampler steps (20)"},
-    {.name = "cfg-scale",
-     .kind = SDG_ARG_REAL,
-     .at = IMAGE(cfg_scale),
-     .min = 0,
-     .max = 1000,
-     .value = "X",
-     .aliases = "guidance-scale",
-     .brief = "guidance: how closely to follow the prompt (7)",
-     .more = "Classifier-free guidance (Ho and Salimans 2022). At 1 the negative prompt plays no "
-             "part and a step costs "
-             "half."},
-    {.name = "seed",
-     .letter = 's',
-     .kind = SDG_ARG_INT64,
-     .at = IMAGE(seed),
-     .min = -1,
-     .max = SEED_MAX,
-     .value = "N",
-     .brief = "image i has seed N+i; -1: random, shown (-1)"},
-    {.name = "batch-count",
-     .letter = 'b',
-     .kind = SDG_ARG_INT,
-     .at = IMAGE(batch_count),
-     .min = 1,
-     .max = 1000000,
-     .value = "N",
-     .aliases = "num-images-per-prompt",
-     .brief = "images in all (1)"},
-    {.name = "batch-size",
-     .kind = SDG_ARG_INT,
-     .at = IMAGE(batch_size),
-     .min = 1,
-     .max = 64,
-     .value = "N",
-     .brief = "images at a time: more memory, same images (1)"},
-    {.name = "sampling-method",
-     .kind = SDG_ARG_NAME,
-     .at = IMAGE(sampler),
-     .value = "NAME",
-     .aliases = "sampler",
-     .choice = sdgen_sampler_name,
-     .brief = "sampler (euler_a)",
-     .more = "The spellings of other programs are understood."},
-    {.name = "scheduler",
-     .kind = SDG_ARG_NAME,
-     .at = IMAGE(scheduler),
-     .value = "NAME",
-     .aliases = "schedule",
-     .choice = sdgen_scheduler_name,
-     .brief = "noise levels (the sampler's own)"},
-    {.name = "eta",
-     .kind = SDG_ARG_REAL,
-     .at = IMAGE(eta),
-     .min = 0,
-     .max = 1,
-     .value = "X",
-     .brief = "share of fresh noise in a step (the sampler's)"},
-    {.name = "clip-skip",
-     .kind = SDG_ARG_INT,
-     .at = IMAGE(clip_skip),
-     .min = 0,
-     .max = 100,
-     .value = "N",
-     .brief = "last layers of the text encoder to leave out",
-     .more = "Counted as the followed program counts: in a1111 1 leaves out none, in diffusers 0."},
-    {.name = "like",
-     .kind = SDG_ARG_NAME,
-     .at = IMAGE(like),
-     .value = "NAME",
-     .choices = "a1111|diffusers",
-     .brief = "whose pictures to match",
-     .more = "Sets every convention at once: noise source, noise levels, clip-skip counting, long "
-             "prompts, rounding. Single options override it."},
-    {.name = "rng",
-     .kind = SDG_ARG_CHOICE,
-     .at = IMAGE(rng),
-     .value = "NAME",
-     .choices = "cpu|cuda",
-     .brief = "noise source (--like's)",
-     .more = "Noise as PyTorch draws it on a CPU or on a CUDA device."},
-
-    {.name = "Output", .kind = SDG_ARG_GROUP},
-    {.name = "output",
-     .letter = 'o',
-     .kind = SDG_ARG_FILE,
-     .at = OWN(output),
-     .value = "FILE",
-     .brief = "name; may hold %d, %03d, {seed} (output.png)",
-     .more = "%d is the number of the image, from 1. Files that exist are kept: the name gets a "
-             "number, or the next free one. %% is a percent sign. A file appears under its name "
-             "only when it is complete."},
-    {.name = "overwrite",
-     .kind = SDG_ARG_FLAG,
-     .at = OWN(overwrite),
-     .brief = "replace files instead of numbering"},
-    {.name = "trace",
-     .kind = SDG_ARG_FOLDER,
-     .at = IMAGE(trace_dir),
-     .value = "DIR",
-     .brief = "NumPy files of every step of the first batch",
-     .more = "tokens, text_cond, text_uncond, latent_000 (the noise) and after every step, eps of "
-             "every step, sigmas, timesteps and image, each .npy."},
-    {.name = "progress",
-     .kind = SDG_ARG_CHOICE,
-     .at = OWN(progress),
-     .value = "NAME",
-     .choices = "auto|bar|json|none",
-     .brief = "how progress shows",
-     .more = "auto is a bar on a terminal, else plain lines. json writes one object a line to "
-             "stderr: stage, step, steps, image, images, seconds, eta; and of each written file: "
-             "file, seed. Names of written files go to stdout in any case."},
-    {.name = "verbose",
-     .letter = 'v',
-     .kind = SDG_ARG_FLAG,
-     .at = OWN(verbose),
-     .brief = "say more",
-     .more = "Among it the planned memory and the unused tensors."},
-    {.name = "quiet",
-     .letter = 'q',
-     .kind = SDG_ARG_FLAG,
-     .at = OWN(quiet),
-     .brief = "only errors",
-     .joined = true},
-    {.name = "help", .letter = 'h', .kind = SDG_ARG_HELP, .brief = "this text"},
-    {.name = "version", .kind = SDG_ARG_VERSION, .brief = "the version", .joined = true},
-    {0},
-};
-
-static const struct sdg_command generate = {
-    .name = "generate",
-    .synopsis = "-m FILE -p TEXT [options]     (\"generate\" may be left out)",
-    .brief = "Draws pictures from a Stable Diffusion checkpoint and a prompt on the CPU.",
-    .notes = "Other commands: sdgen inspect FILE, sdgen tokens -p TEXT; --help tells more.",
-    .args = generate_args,
-    .run = sdg_cmd_generate,
-};
-
-struct sdg_generate_options sdg_generate_defaults(void)
-{
-    struct sdg_generate_options o = {
-        .load = sdgen_load_defaults(),
-        .image = sdgen_image_defaults(),
-        .output = "output.png",
-        .progress = "auto",
-    };
-    o.image.prompt = NULL; /* to tell -p "" from no -p */
-    return o;
-}
 
 /* ---- inspect ---- */
 
@@ -322,8 +69,25 @@ static const struct sdg_arg tokens_args[] = {
      .kind = SDG_ARG_CHOICE,
      .at = TOKENS(like),
      .value = "NAME",
-     .choices = "a1111|diffusers",
+     .choices = "a1111|diffusers|comfyui|sd.cpp",
      .brief = "whose prompt language and chunks (a1111)"},
+    {.name = "prompt-language",
+     .kind = SDG_ARG_CHOICE,
+     .at = TOKENS(prompt_language),
+     .value = "NAME",
+     .choices = "a1111|comfyui|compel|sd.cpp|plain",
+     .brief = "the prompt language alone"},
+    {.name = "steps",
+     .kind = SDG_ARG_INT,
+     .at = TOKENS(steps),
+     .min = 1,
+     .max = 10000,
+     .value = "N",
+     .brief = "model calls of the schedule (20)"},
+    {.name = "negative",
+     .kind = SDG_ARG_FLAG,
+     .at = TOKENS(negative),
+     .brief = "read it as a negative prompt"},
     {.name = "literal",
      .kind = SDG_ARG_FLAG,
      .at = TOKENS(literal),
@@ -333,6 +97,14 @@ static const struct sdg_arg tokens_args[] = {
      .at = TOKENS(raw),
      .brief = "the text as it stands: tokens without chunks",
      .more = "No prompt language, and no start, end or padding among the tokens."},
+    {.name = "color",
+     .kind = SDG_ARG_CHOICE,
+     .at = TOKENS(color),
+     .value = "WHEN",
+     .aliases = "colour",
+     .choices = "auto|always|never",
+     .brief = "colours",
+     .more = "auto: in a terminal, unless NO_COLOR is set."},
     {.name = "json",
      .kind = SDG_ARG_FLAG,
      .at = TOKENS(json),
@@ -344,14 +116,88 @@ static const struct sdg_arg tokens_args[] = {
 static const struct sdg_command tokens = {
     .name = "tokens",
     .synopsis = "-p TEXT [options]",
-    .brief = "Shows how a prompt is cut into CLIP tokens and chunks of 75.",
+    .brief =
+        "Shows how a prompt is read: CLIP tokens, weights, chunks of 75, and what counts when.",
     .args = tokens_args,
     .run = sdg_cmd_tokens,
 };
 
+/* ---- list ---- */
+
+#define LIST(field) offsetof(struct sdg_list_options, field)
+
+static const struct sdg_arg list_args[] = {
+    {.name = "WHAT", .kind = SDG_ARG_OPERAND, .at = LIST(what), .brief = "samplers or schedulers"},
+    {.name = "json", .kind = SDG_ARG_FLAG, .at = LIST(json), .brief = "print JSON"},
+    {.name = "help", .letter = 'h', .kind = SDG_ARG_HELP, .brief = "this text"},
+    {0},
+};
+
+static const struct sdg_command list = {
+    .name = "list",
+    .synopsis = "samplers|schedulers [options]",
+    .brief = "Names every sampler or schedule with its other spellings and its properties.",
+    .args = list_args,
+    .run = sdg_cmd_list,
+};
+
+/* ---- info ---- */
+
+#define INFO(field) offsetof(struct sdg_info_options, field)
+
+static const struct sdg_arg info_args[] = {
+    {.name = "IMAGE", .kind = SDG_ARG_OPERAND, .at = INFO(path), .brief = "PNG, JPEG or WebP"},
+    {.name = "json", .kind = SDG_ARG_FLAG, .at = INFO(json), .brief = "print one JSON object"},
+    {.name = "raw", .kind = SDG_ARG_FLAG, .at = INFO(raw), .brief = "the text as it was found"},
+    {.name = "help", .letter = 'h', .kind = SDG_ARG_HELP, .brief = "this text"},
+    {0},
+};
+
+static const struct sdg_command info = {
+    .name = "info",
+    .synopsis = "[options] IMAGE",
+    .brief = "Tells how a picture was made, from the text that its program left in it.",
+    .notes = "Understood: A1111 and Forge, ComfyUI, InvokeAI, stable-diffusion.cpp, sdgen.",
+    .args = info_args,
+    .run = sdg_cmd_info,
+};
+
+/* ---- rerun ---- */
+
+#define RERUN(field) offsetof(struct sdg_rerun_options, field)
+
+static const struct sdg_arg rerun_args[] = {
+    {.name = "IMAGE",
+     .kind = SDG_ARG_OPERAND,
+     .at = RERUN(path),
+     .brief = "picture to repeat: PNG, JPEG or WebP"},
+    {.name = "model-dir",
+     .kind = SDG_ARG_FOLDER,
+     .at = RERUN(model_dir),
+     .value = "DIR",
+     .brief = "where to look for the model by its hash",
+     .more = "May be given several times. Hashes are remembered."},
+    {.name = "print",
+     .kind = SDG_ARG_FLAG,
+     .at = RERUN(print),
+     .brief = "print the command line, draw nothing"},
+    {.name = "help", .letter = 'h', .kind = SDG_ARG_HELP, .brief = "this text"},
+    {0},
+};
+
+static const struct sdg_command rerun = {
+    .name = "rerun",
+    .synopsis = "[options] IMAGE [options of generate]",
+    .brief = "Draws a picture again from the text in it, and says what it could not honour.",
+    .notes = "Every option of generate may be added and wins over the picture's text.",
+    .args = rerun_args,
+    .run = sdg_cmd_rerun,
+};
+
 /* ---- all of them ---- */
 
-static const struct sdg_command *const commands[] = {&generate, &inspect, &tokens};
+static const struct sdg_command *const commands[] = {
+    &sdg_command_generate, &inspect, &tokens, &list, &info, &rerun};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 const struct sdg_command *sdg_command_at(int i)

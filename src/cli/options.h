@@ -18,8 +18,23 @@ struct sdg_inspect_options {
 };
 
 struct sdg_tokens_options {
-    const char *prompt, *file, *like;
-    int literal, raw, json;
+    const char *prompt, *file, *like, *prompt_language, *color;
+    int literal, raw, json, negative, steps; /* steps 0: the program's own */
+};
+
+struct sdg_list_options {
+    const char *what;
+    int json;
+};
+
+struct sdg_info_options {
+    const char *path;
+    int json, raw;
+};
+
+struct sdg_rerun_options {
+    const char *path, *model_dir;
+    int print;
 };
 
 struct sdg_generate_options sdg_generate_defaults(void);

@@ -2,6 +2,7 @@
  * (modules/processing.py create_infotext, modules/sd_samplers_common.py). */
 #include "pipeline/infotext_of.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,41 +17,143 @@ static void stem_of(char *stem, size_t size, const char *path)
     if (dot && dot != stem) *dot = 0;
 }
 
-char *sdg_plan_infotext(const struct sdgen_engine *e, const struct sdg_plan *plan, int64_t seed)
+/* Names and hashes of the files, for the time of a call. */
+struct files {
+    char model[256], vae[256], model_hash[SDG_SHA256_HEX], vae_hash[SDG_SHA256_HEX];
+};
+
+static void put_files(struct sdg_infotext *info, struct files *f, const struct sdgen_engine *e)
+{
+    *f = (struct files) {0};
+    stem_of(f->model, sizeof f->model, e->model.file.path);
+    sdg_hashjob_wait(e->model_hash, f->model_hash);
+    f->model_hash[SDG_MODEL_HASH_DIGITS] = 0;
+    info->model = f->model;
+    info->model_hash = f->model_hash[0] ? f->model_hash : NULL;
+    if (!e->model.vae_file.path) return;
+    stem_of(f->vae, sizeof f->vae, e->model.vae_file.path);
+    sdg_hashjob_wait(e->vae_hash, f->vae_hash);
+    f->vae_hash[SDG_MODEL_HASH_DIGITS] = 0;
+    info->vae = f->vae;
+    info->vae_hash = f->vae_hash[0] ? f->vae_hash : NULL;
+}
+
+/* A1111 writes Emphasis where a prompt has brackets and the mode is not the usual one. */
+static void put_prompt(struct sdg_infotext *info, const struct sdg_plan *plan)
+{
+    static const char *const modes[] = {[SDG_EMPHASIS_NO_NORM] = "No norm",
+                                        [SDG_EMPHASIS_IGNORE] = "Ignore",
+                                        [SDG_EMPHASIS_NONE] = "None"};
+    static const char *const languages[] = {[SDG_PROMPT_PLAIN] = "plain",
+                                            [SDG_PROMPT_A1111] = "a1111",
+                                            [SDG_PROMPT_COMFYUI] = "comfyui",
+                                            [SDG_PROMPT_COMPEL] = "compel",
+                                            [SDG_PROMPT_SDCPP] = "sd.cpp"};
+    const sdgen_image_params *params = plan->params;
+    const bool brackets = strpbrk(info->prompt, "([") || strpbrk(info->negative, "([");
+    const bool foreign = plan->language != plan->convention->language;
+    if (foreign) info->language = languages[plan->language];
+    if (params->emphasis && brackets && plan->emphasis <= SDG_EMPHASIS_NONE)
+        info->emphasis = modes[plan->emphasis];
+    else if (foreign && brackets && plan->language == SDG_PROMPT_PLAIN)
+        info->emphasis = "None";
+    info->old_editing = params->old_prompt_editing != 0;
+}
+
+static void put_schedule(struct sdg_infotext *info, const struct sdg_plan *plan)
 {
     const sdgen_image_params *params = plan->params;
-    char model[256], vae[256], model_hash[SDG_SHA256_HEX] = "", vae_hash[SDG_SHA256_HEX] = "";
-    stem_of(model, sizeof model, e->model.file.path);
-    sdg_hashjob_wait(e->model_hash, model_hash);
-    model_hash[SDG_MODEL_HASH_DIGITS] = 0;
-    const bool own_vae = e->model.vae_file.path != NULL;
-    if (own_vae) {
-        stem_of(vae, sizeof vae, e->model.vae_file.path);
-        sdg_hashjob_wait(e->vae_hash, vae_hash);
-        vae_hash[SDG_MODEL_HASH_DIGITS] = 0;
+    const struct sdg_schedule_request *q = &plan->request;
+    info->schedule = plan->schedule_chosen ? sdg_scheduler_label(q->scheduler) : "Automatic";
+    info->discard_penultimate = params->discard_penultimate && !plan->way->discard_penultimate;
+    info->schedule_min = q->sigma_min;
+    info->schedule_max = q->sigma_max;
+    info->schedule_rho = q->rho;
+    info->gits_coefficient = q->gits_coefficient;
+    if (q->spacing < SDG_SCHEDULER_COUNT && q->spacing != q->scheduler)
+        info->spacing = sdg_scheduler_name(q->spacing);
+    if (q->scheduler == SDG_SCHEDULER_SIGMAS) {
+        info->sigmas = q->list;
+        info->sigma_count = q->list_count;
     }
-    const bool brackets = params->literal_prompt && plan->convention->prompt_language &&
-                          strpbrk(params->prompt, "([");
-    const struct sdg_infotext info = {
+    if (q->scheduler == SDG_SCHEDULER_TIMESTEPS) {
+        info->timesteps = q->list;
+        info->timestep_count = q->list_count;
+    }
+    info->prediction = params->prediction;
+    info->zero_terminal_snr = params->zero_terminal_snr != 0;
+}
+
+static void put_sampler(struct sdg_infotext *info, const struct sdg_plan *plan)
+{
+    const sdgen_image_params *params = plan->params;
+    const struct sdg_sampler_options *o = &plan->options;
+    info->sampler = plan->sampler->label;
+    info->eta = o->eta;
+    info->has_eta = o->eta != plan->way->default_eta;
+    info->eta_name = plan->way->variance_preserving ? "Eta DDIM" : "Eta";
+    info->s_churn = o->s_churn;
+    if (o->s_churn > 0) {
+        info->s_tmin = o->s_tmin;
+        info->s_tmax = isfinite(o->s_tmax) ? o->s_tmax : 0;
+    }
+    info->s_noise = o->s_noise;
+    info->has_s_noise = o->s_noise != 1;
+    info->r = o->r;
+    info->has_r = params->r >= 0 && plan->sampler->takes & SDG_TAKES_R;
+    info->order = params->solver_order;
+    info->no_lower_order_final = params->lower_order_final == 0;
+    info->unipc = strncmp(plan->sampler->name, "unipc", 5) == 0;
+}
+
+static void put_guidance(struct sdg_infotext *info, const struct sdg_plan *plan)
+{
+    const struct sdg_guidance *g = &plan->guidance;
+    info->cfg_scale = g->scale;
+    info->skip_early = g->skip_early;
+    info->ngms = g->min_sigma;
+    info->ngms_all_steps = g->min_sigma > 0 && g->min_sigma_all_steps;
+    info->cfg_rescale = g->rescale;
+    info->guidance_start = g->start;
+    info->guidance_end = g->end;
+    info->has_interval = g->start > 0 || g->end < 1;
+}
+
+/* ENSD only where something is drawn after the first noise. */
+static void put_noise(struct sdg_infotext *info, const struct sdg_plan *plan, int index)
+{
+    const struct sdg_noise_request *q = &plan->noise;
+    const struct sdg_sampler_options *o = &plan->options;
+    info->seed = sdg_plan_seed(plan, index);
+    info->subseed = sdg_plan_subseed(plan, index);
+    info->subseed_strength = q->strength;
+    info->resize_width = plan->params->seed_resize_width;
+    info->resize_height = plan->params->seed_resize_height;
+    if (plan->sampler->stochastic || o->eta > 0 || o->s_churn > 0) info->ensd = q->ensd;
+    info->rng = q->rng == SDG_RNG_CUDA ? "NV" : "CPU";
+    info->joint = q->joint && plan->batch > 1;
+    info->batch_size = plan->batch;
+    info->batch_pos = index % plan->batch;
+}
+
+char *sdg_plan_infotext(const struct sdgen_engine *e, const struct sdg_plan *plan, int index)
+{
+    const sdgen_image_params *params = plan->params;
+    struct files files;
+    struct sdg_infotext info = {
         .prompt = params->prompt,
         .negative = params->negative_prompt ? params->negative_prompt : "",
         .steps = plan->steps,
         .width = (int)plan->width,
         .height = (int)plan->height,
-        .sampler = plan->sampler->label,
-        .schedule = params->scheduler ? sdg_scheduler_label(plan->scheduler) : "Automatic",
-        .cfg_scale = params->cfg_scale,
-        .seed = seed,
-        .model_hash = model_hash[0] ? model_hash : NULL,
-        .model = model,
-        .vae_hash = own_vae && vae_hash[0] ? vae_hash : NULL,
-        .vae = own_vae ? vae : NULL,
         .clip_skip = plan->layers_skipped + 1,
-        .eta = plan->eta,
-        .has_eta = plan->eta != plan->sampler->default_eta,
-        .eta_name = plan->sampler->variance_preserving ? "Eta DDIM" : "Eta",
-        .rng = plan->rng == SDG_RNG_CUDA ? "NV" : "CPU",
-        .emphasis = brackets ? "None" : NULL,
+        .like = plan->convention->like == SDG_LIKE_A1111 ? NULL : plan->convention->name,
     };
+    put_files(&info, &files, e);
+    put_prompt(&info, plan);
+    put_schedule(&info, plan);
+    put_sampler(&info, plan);
+    put_guidance(&info, plan);
+    put_noise(&info, plan, index);
     return sdg_infotext_make(&info);
 }

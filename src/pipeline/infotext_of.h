@@ -4,7 +4,8 @@
 
 #include "pipeline/plan.h"
 
-/* Newly allocated (free()), NULL when out of memory. Waits for the checkpoint's hash if need be. */
-char *sdg_plan_infotext(const struct sdgen_engine *e, const struct sdg_plan *plan, int64_t seed);
+/* Of image `index` of the run. Newly allocated (free()), NULL when out of memory. Waits for the
+ * checkpoint's hash if need be. */
+char *sdg_plan_infotext(const struct sdgen_engine *e, const struct sdg_plan *plan, int index);
 
 #endif

@@ -1,10 +1,16 @@
 /* plan.h - everything about a run that can be decided, and refused, before the first
- * multiplication. */
+ * multiplication.
+ *
+ *   plan.c            size, numbers, memory; calls the two below
+ *   plan_sampling.c   sampler, its options, schedule, guidance, noise
+ *   plan_prompt.c     the prompt languages */
 #ifndef SDG_PIPELINE_PLAN_H
 #define SDG_PIPELINE_PLAN_H
 
 #include "pipeline/convention.h"
 #include "pipeline/engine.h"
+#include "sampling/guidance.h"
+#include "sampling/noise.h"
 #include "sampling/sampler.h"
 
 enum { SDG_MAX_BATCH = 64 }; /* images that go through the UNet together */
@@ -12,22 +18,34 @@ enum { SDG_MAX_BATCH = 64 }; /* images that go through the UNet together */
 struct sdg_plan {
     const struct sdgen_image_params *params;
     const struct sdg_convention *convention;
-    const struct sdg_sampler *sampler;
-    enum sdg_scheduler scheduler;
-    struct sdg_schedule schedule;
-    enum sdg_rng_kind rng;
-    double eta;
-    int steps;            /* as asked for; the schedule may need other calls (DDIM) */
+
     size_t width, height; /* pixels */
     size_t w, h;          /* latent */
     int images, batch;    /* in all; at once */
-    bool guided;          /* the negative prompt takes part */
     int layers_skipped;   /* of the text encoder */
-    int64_t seed;
-    struct sdg_chunks cond, uncond;
+
+    const struct sdg_sampler *sampler;
+    const struct sdg_sampler_way *way; /* the sampler under this convention */
+    struct sdg_sampler_options options;
+    int steps;                           /* as asked for; the schedule may have other entries */
+    int calls;                           /* model calls that prompt editing counts on */
+    struct sdg_schedule_request request; /* its list is owned */
+    bool schedule_chosen;                /* by a name, or by the tail of the sampler's */
+    struct sdg_levels levels;
+    struct sdg_schedule schedule;
+    struct sdg_guidance guidance;
+    bool guided;                    /* the negative prompt takes part */
+    struct sdg_noise_request noise; /* of the first batch, with its full size */
+
+    enum sdg_prompt_language language;
+    enum sdg_emphasis emphasis;
+    struct sdg_prompt cond, uncond;
+    bool composed; /* the weights of the parts do not add up to 1, so a share of the negative prompt
+                      remains even at scale 1 */
+
     size_t work_bytes;                        /* peak of the work arena */
-    double text_cost, step_cost, decode_cost; /* multiply-adds: of the prompts, of a step of a whole
-                                                 batch, of one image's decoding */
+    double text_cost, step_cost, decode_cost; /* multiply-adds: of the prompts, of a model call for
+                                                 a whole batch, of one image's decoding */
 };
 
 /* Checks params against the engine's model and fills the plan. Errors: SDGEN_ERR_ARG naming the
@@ -37,7 +55,12 @@ SDGEN_MUST_CHECK sdgen_status sdg_plan_make(struct sdg_plan *plan, const struct 
                                             sdgen_error *err);
 void sdg_plan_free(struct sdg_plan *plan);
 
-/* Logs what was decided, the planned memory, and a warning for what truncation drops. */
+/* Logs what was decided, the planned memory, and a warning for what truncation drops or what is
+ * left out. */
 void sdg_plan_announce(const struct sdg_plan *plan, const struct sdgen_engine *e);
+
+/* Seed and variation seed of image i of the run. */
+int64_t sdg_plan_seed(const struct sdg_plan *plan, int i);
+int64_t sdg_plan_subseed(const struct sdg_plan *plan, int i);
 
 #endif

@@ -9,11 +9,19 @@ sdgen_image_params sdgen_image_defaults(void)
     return (sdgen_image_params) {
         .prompt = "",
         .negative_prompt = "",
-        .cfg_scale = 7,
+        .cfg_scale = -1,
         .seed = -1,
         .batch_count = 1,
         .batch_size = 1,
         .eta = -1,
+        .s_churn = -1,
+        .s_tmin = -1,
+        .s_tmax = -1,
+        .s_noise = -1,
+        .r = -1,
+        .lower_order_final = -1,
+        .guidance_end = 1,
+        .variation_seed = -1,
     };
 }
 

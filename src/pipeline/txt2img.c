@@ -1,8 +1,8 @@
 /* txt2img.c - the story of a picture, readable from top to bottom at the end of this file:
  *
- *   tokens --CLIP--> what the prompt means             encode_prompts
- *   seed   --rng---> a latent of pure noise            draw_noise
- *   latent --UNet, guidance, sampler--> clean latent   guided_model, called by the sampler
+ *   tokens --CLIP--> what the prompt means             conditioning.c
+ *   seed   --noise-> a latent of pure noise            sampling/noise.h
+ *   latent --UNet, guidance, sampler--> clean latent   denoise.c, called by the sampler
  *   latent --VAE---> an image in [-1,1] --> 8 bits     decode
  *
  * (Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models".) All memory
@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pipeline/denoise.h"
 #include "pipeline/infotext_of.h"
 #include "pipeline/trace.h"
-#include "sampling/guidance.h"
 
 struct run {
     const struct sdgen_engine *e;
@@ -26,46 +26,64 @@ struct run {
     sdgen_error *err;
     sdgen_status status; /* of what callbacks of the sampler could not return */
 
-    size_t latent;                        /* values of one latent: 4*h*w */
-    float *cond, *uncond;                 /* [chunks*77][width of the text encoder] */
-    float *x, *eps, *noise, *model_input; /* [batch][latent]: the sampler's */
-    float *both_input, *both_eps;         /* [2*batch][latent]: uncond images, then cond images */
-    float *timesteps;                     /* [2*batch] */
-    struct sdg_rng *rngs;                 /* [batch] */
-    float *image;                         /* [3][height][width] */
-    uint8_t *rgb;                         /* [height][width][3] */
+    size_t latent; /* values of one latent: 4*h*w */
+    struct sdg_conditioning cond, uncond;
+    struct sdg_denoiser denoiser;
+    struct sdg_sampling sampling; /* x [batch][latent] and the sampler's scratch */
+    struct sdg_noise *noise;      /* of the batch at work */
+    float *z;                     /* [latent]: what the decoder reads */
+    float *image;                 /* [3][height][width] */
+    uint8_t *rgb;                 /* [height][width][3] */
 
     int first, n; /* the images at work: first .. first+n-1 */
     double cost_done, cost_all;
-    struct sdg_unet_context contexts[2 * SDG_MAX_BATCH]; /* read in dry runs too */
     bool traced; /* the batch at work is the one that --trace writes down */
 };
 
-/* Takes from the arena what lives for the whole run. */
-static void reserve(struct run *r)
+/* Lays out what depends on the prompts and takes from the arena what lives for the whole run. */
+static sdgen_status reserve(struct run *r)
 {
     const struct sdg_plan *p = r->plan;
     struct sdg_arena *a = &r->work;
     const size_t width = (size_t)r->e->model.clip.config.width, batch = (size_t)p->batch;
+    sdgen_status status;
     r->latent = (size_t)r->e->model.vae.config.z_channels * p->h * p->w;
-    r->cond = sdg_arena_floats(a, p->cond.count * SDG_CHUNK_LENGTH * width);
-    r->uncond = sdg_arena_floats(a, p->uncond.count * SDG_CHUNK_LENGTH * width);
-    r->x = sdg_arena_floats(a, batch * r->latent);
-    r->eps = sdg_arena_floats(a, batch * r->latent);
-    r->noise = sdg_arena_floats(a, batch * r->latent);
-    r->model_input = sdg_arena_floats(a, batch * r->latent);
-    r->both_input = sdg_arena_floats(a, 2 * batch * r->latent);
-    r->both_eps = sdg_arena_floats(a, 2 * batch * r->latent);
-    r->timesteps = sdg_arena_floats(a, 2 * batch);
-    r->rngs = sdg_arena_alloc(a, batch, sizeof *r->rngs);
+    SDG_TRY(sdg_conditioning_make(&r->cond, &p->cond, width, r->err));
+    SDG_TRY(sdg_conditioning_make(&r->uncond, &p->uncond, width, r->err));
+    sdg_conditioning_reserve(&r->cond, a);
+    if (p->guided) sdg_conditioning_reserve(&r->uncond, a);
+    r->denoiser = (struct sdg_denoiser) {
+        .plan = p,
+        .unet = &r->e->model.unet,
+        .ops = &r->ops,
+        .cond = &r->cond,
+        .uncond = &r->uncond,
+        .latent = r->latent,
+    };
+    sdg_denoiser_reserve(&r->denoiser, a);
+    r->sampling.x = sdg_arena_floats(a, batch * r->latent);
+    r->sampling.input = sdg_arena_floats(a, batch * r->latent);
+    for (int i = 0; i < p->sampler->buffers; i++)
+        r->sampling.buffer[i] = sdg_arena_floats(a, batch * r->latent);
+    r->z = sdg_arena_floats(a, r->latent);
     r->image = sdg_arena_floats(a, 3 * p->width * p->height);
     r->rgb = sdg_arena_alloc(a, 3 * p->width * p->height, 1);
+fail:
+    return status;
 }
 
+static void destroy(struct run *r)
+{
+    sdg_conditioning_free(&r->cond);
+    sdg_conditioning_free(&r->uncond);
+    sdg_arena_destroy(&r->work);
+}
+
+/* `share` of `cost` lies behind, counted from what was finished before. */
 static void report(struct run *r, sdgen_stage stage, int done, int total, double cost)
 {
     const sdgen_image_params *params = r->plan->params;
-    r->cost_done += cost;
+    const double behind = r->cost_done + cost;
     if (!params->progress) return;
     const sdgen_progress progress = {
         .stage = stage,
@@ -74,9 +92,16 @@ static void report(struct run *r, sdgen_stage stage, int done, int total, double
         .image = r->first,
         .images = r->plan->images,
         .batch = r->n,
-        .share = r->cost_all > 0 ? r->cost_done / r->cost_all : 0,
+        .share = r->cost_all > 0 ? behind / r->cost_all : 0,
     };
     params->progress(params->user, &progress);
+}
+
+/* The same, and what was at work is finished. */
+static void report_end(struct run *r, sdgen_stage stage, int done, int total, double cost)
+{
+    r->cost_done += cost;
+    report(r, stage, done, total, 0);
 }
 
 static sdgen_status cancelled(struct run *r)
@@ -86,73 +111,54 @@ static sdgen_status cancelled(struct run *r)
 
 /* ---- text ---- */
 
-static void encode(struct run *r, float *y, const struct sdg_chunks *chunks)
-{
-    sdg_clip_forward(&r->ops, y, chunks->ids, &r->e->model.clip, chunks->count, SDG_CHUNK_LENGTH,
-                     r->plan->layers_skipped);
-}
-
 static void encode_prompts(struct run *r)
 {
-    encode(r, r->cond, &r->plan->cond);
-    if (r->plan->guided) encode(r, r->uncond, &r->plan->uncond);
+    const struct sdg_plan *p = r->plan;
+    const struct sdg_clip *clip = &r->e->model.clip;
+    sdg_conditioning_encode(&r->cond, &r->ops, clip, p->layers_skipped, p->emphasis);
+    if (p->guided)
+        sdg_conditioning_encode(&r->uncond, &r->ops, clip, p->layers_skipped, p->emphasis);
 }
 
+/* What the first model call attends to. */
 static sdgen_status trace_text(struct run *r)
 {
     const struct sdg_plan *p = r->plan;
     const char *dir = p->params->trace_dir;
-    const size_t width = (size_t)r->e->model.clip.config.width;
-    const size_t ids[] = {p->cond.count, SDG_CHUNK_LENGTH};
-    const size_t cond[] = {1, p->cond.count * SDG_CHUNK_LENGTH, width};
-    const size_t uncond[] = {1, p->uncond.count * SDG_CHUNK_LENGTH, width};
+    const struct sdg_chunks *chunks =
+        &p->cond.texts[sdg_prompt_text_at(&p->cond.parts[0], 0)].chunks;
+    const size_t ids[] = {chunks->count, SDG_CHUNK_LENGTH};
+    const size_t cond[] = {1, r->cond.rows, r->cond.width};
+    const size_t uncond[] = {1, r->uncond.rows, r->uncond.width};
     sdgen_status status;
-    SDG_TRY(sdg_trace(dir, "tokens", -1, SDG_NPY_I32, p->cond.ids, ids, 2, r->err));
-    SDG_TRY(sdg_trace(dir, "text_cond", -1, SDG_NPY_F32, r->cond, cond, 3, r->err));
+    SDG_TRY(sdg_trace(dir, "tokens", -1, SDG_NPY_I32, chunks->ids, ids, 2, r->err));
+    SDG_TRY(sdg_trace(dir, "text_cond", -1, SDG_NPY_F32, sdg_conditioning_at(&r->cond, 0, 0), cond,
+                      3, r->err));
     if (p->guided)
-        SDG_TRY(sdg_trace(dir, "text_uncond", -1, SDG_NPY_F32, r->uncond, uncond, 3, r->err));
+        SDG_TRY(sdg_trace(dir, "text_uncond", -1, SDG_NPY_F32,
+                          sdg_conditioning_at(&r->uncond, 0, 0), uncond, 3, r->err));
 fail:
     return status;
 }
 
 /* ---- sampling: what the sampler calls ---- */
 
-/* Guided epsilon: one UNet pass over all images of the batch, with and without the prompt. */
-static bool guided_model(void *user, float *eps, const float *model_input, float t, int step)
+static bool model(void *user, float *out, float *uncond, const float *input, float t, float sigma,
+                  int step)
 {
-    (void)step;
     struct run *r = user;
     if (r->status != SDGEN_OK) return false; /* the trace could not be written */
-    const struct sdg_plan *p = r->plan;
-    const size_t n = (size_t)r->n, count = n * r->latent, passes = p->guided ? 2 : 1;
-    const size_t width = (size_t)p->cond.count * SDG_CHUNK_LENGTH;
-    const size_t uncond_width = (size_t)p->uncond.count * SDG_CHUNK_LENGTH;
-    for (size_t i = 0; i < passes * n; i++) {
-        const bool with_prompt = i >= (passes - 1) * n;
-        r->contexts[i].data = with_prompt ? r->cond : r->uncond;
-        r->contexts[i].t = with_prompt ? width : uncond_width;
-        if (r->ops.dry) continue;
-        r->timesteps[i] = t;
-        memcpy(r->both_input + i * r->latent, model_input + i % n * r->latent,
-               r->latent * sizeof(float));
-    }
-    sdg_unet_forward(&r->ops, r->both_eps, r->both_input, r->timesteps, r->contexts,
-                     &r->e->model.unet, passes * n, p->h, p->w, p->convention->upsampling);
-    if (r->ops.dry) return true;
-    if (sdg_ops_cancelled(&r->ops)) return false;
-    if (p->guided)
-        sdg_guide(eps, r->both_eps + count, r->both_eps, (float)p->params->cfg_scale, count);
-    else
-        memcpy(eps, r->both_eps, count * sizeof(float));
-    return true;
+    return sdg_denoiser_call(&r->denoiser, out, uncond, input, t, sigma, step);
 }
 
-/* Image i of the run draws from its own generator, so its noise does not depend on the batch. */
-static void draw_noise(void *user, float *noise)
+static void draw(void *user, float *noise)
 {
-    struct run *r = user;
-    for (int i = 0; i < r->n; i++)
-        sdg_rng_normal(&r->rngs[i], noise + (size_t)i * r->latent, r->latent);
+    sdg_noise_next(((struct run *)user)->noise, noise);
+}
+
+static void brownian(void *user, float *noise, float from, float to)
+{
+    sdg_noise_brownian(((struct run *)user)->noise, noise, from, to);
 }
 
 static void trace_latent(struct run *r, const char *name, int number, const float *values)
@@ -164,41 +170,83 @@ static void trace_latent(struct run *r, const char *name, int number, const floa
                               4, r->err);
 }
 
-static void after_step(void *user, int step)
+/* Estimated multiply-adds of the walk of the batch at work. */
+static double walk_cost(const struct run *r)
+{
+    const struct sdg_plan *p = r->plan;
+    const int evaluations = p->sampler->evaluations > 1 ? p->sampler->evaluations : 1;
+    return p->step_cost * p->schedule.steps * evaluations * r->n / p->batch;
+}
+
+static void after_step(void *user, int step, const float *denoised)
 {
     struct run *r = user;
-    trace_latent(r, "latent", step + 1, r->x);
-    trace_latent(r, "eps", step + 1, r->eps);
-    report(r, SDGEN_STAGE_SAMPLE, step + 1, r->plan->schedule.steps,
-           r->plan->step_cost * r->n / r->plan->batch);
+    const int steps = r->plan->schedule.steps, done = step < steps ? step + 1 : steps;
+    trace_latent(r, "latent", step + 1, r->sampling.x);
+    trace_latent(r, "eps", step + 1, r->denoiser.guided);
+    if (denoised) trace_latent(r, "denoised", step + 1, denoised);
+    report(r, SDGEN_STAGE_SAMPLE, done, steps, walk_cost(r) * done / steps);
+}
+
+/* The generators of images first .. first+n-1. */
+static struct sdg_noise *open_noise(struct run *r)
+{
+    struct sdg_noise_request request = r->plan->noise;
+    request.n = (size_t)r->n;
+    request.seed = sdg_plan_seed(r->plan, r->first);
+    request.subseed = sdg_plan_subseed(r->plan, r->first);
+    return sdg_noise_open(&r->work, &request);
+}
+
+/* Brownian noise lives between the lowest level above 0 and the highest (k-diffusion, sampling.py:
+ * sigmas[sigmas > 0].min(), sigmas.max()). */
+static void open_brownian(struct run *r)
+{
+    const struct sdg_schedule *s = &r->plan->schedule;
+    float low = 0, high = 0;
+    for (int i = 0; i <= s->steps; i++) {
+        const float sigma = s->sigmas[i];
+        if (sigma > high) high = sigma;
+        if (sigma > 0 && (low == 0 || sigma < low)) low = sigma;
+    }
+    sdg_noise_brownian_range(r->noise, low, high);
+}
+
+static sdgen_status walk(struct run *r)
+{
+    const struct sdg_plan *p = r->plan;
+    struct sdg_sampling *s = &r->sampling;
+    s->schedule = &p->schedule;
+    s->levels = &p->levels;
+    s->like = p->convention->like;
+    s->options = p->options;
+    s->n = (size_t)r->n;
+    s->len = r->latent;
+    s->scale = p->guidance.scale;
+    s->model = model;
+    s->draw = draw;
+    s->brownian = brownian;
+    s->after = after_step;
+    s->user = r;
+    sdg_denoiser_begin(&r->denoiser, s->n);
+    if (p->way->brownian) open_brownian(r);
+    sdg_noise_first(r->noise, s->x);
+    for (size_t i = 0; i < s->n * s->len; i++) s->x[i] *= p->schedule.init_sigma;
+    trace_latent(r, "latent", 0, s->x);
+    report(r, SDGEN_STAGE_SAMPLE, 0, p->schedule.steps, 0);
+    const bool finished = p->way->run(s);
+    if (!finished) return r->status != SDGEN_OK ? r->status : cancelled(r);
+    r->cost_done += walk_cost(r);
+    return r->status;
 }
 
 static sdgen_status sample(struct run *r)
 {
-    const struct sdg_plan *p = r->plan;
-    struct sdg_sampling sampling = {
-        .schedule = &p->schedule,
-        .like = p->convention->like,
-        .x = r->x,
-        .eps = r->eps,
-        .noise = r->noise,
-        .model_input = r->model_input,
-        .n = (size_t)r->n,
-        .len = r->latent,
-        .eta = p->eta,
-        .model = guided_model,
-        .draw = draw_noise,
-        .after = after_step,
-        .user = r,
-    };
-    for (int i = 0; i < r->n; i++)
-        sdg_rng_seed(&r->rngs[i], p->rng, (uint64_t)(p->seed + r->first + i));
-    draw_noise(r, r->x);
-    for (size_t i = 0; i < (size_t)r->n * r->latent; i++) r->x[i] *= p->schedule.init_sigma;
-    trace_latent(r, "latent", 0, r->x);
-    report(r, SDGEN_STAGE_SAMPLE, 0, p->schedule.steps, 0);
-    const bool finished = p->sampler->run(&sampling);
-    return finished || r->status != SDGEN_OK ? r->status : cancelled(r);
+    const size_t mark = sdg_arena_mark(&r->work);
+    r->noise = open_noise(r);
+    const sdgen_status status = walk(r);
+    sdg_arena_release(&r->work, mark);
+    return status;
 }
 
 /* ---- pixels ---- */
@@ -207,10 +255,9 @@ static sdgen_status sample(struct run *r)
 static void decode(struct run *r, int i)
 {
     const float scale = r->e->model.latent_scale;
-    const float *x = r->x + (size_t)i * r->latent;
-    float *z = r->both_input;
-    for (size_t j = 0; !r->ops.dry && j < r->latent; j++) z[j] = x[j] / scale;
-    sdg_vae_decode(&r->ops, r->image, z, &r->e->model.vae, 1, r->plan->h, r->plan->w);
+    const float *x = r->sampling.x + (size_t)i * r->latent;
+    for (size_t j = 0; !r->ops.dry && j < r->latent; j++) r->z[j] = x[j] / scale;
+    sdg_vae_decode(&r->ops, r->image, r->z, &r->e->model.vae, 1, r->plan->h, r->plan->w);
 }
 
 /* Appends r->image to the trace as [height][width][3]. */
@@ -235,8 +282,8 @@ static sdgen_status deliver(struct run *r, int i)
 {
     const struct sdg_plan *p = r->plan;
     sdg_image_to_rgb8(r->rgb, r->image, (int)p->width, (int)p->height, p->convention->rounding);
-    const int64_t seed = p->seed + r->first + i;
-    char *parameters = sdg_plan_infotext(r->e, p, seed);
+    const int64_t seed = sdg_plan_seed(p, r->first + i);
+    char *parameters = sdg_plan_infotext(r->e, p, r->first + i);
     if (!parameters)
         return sdg_fail(r->err, SDGEN_ERR_MEMORY, "out of memory for the parameters text");
     const sdgen_image image = {
@@ -276,7 +323,7 @@ static sdgen_status decode_batch(struct run *r)
         if (sdg_ops_cancelled(&r->ops)) SDG_TRY(cancelled(r));
         warn_of_nan(r);
         if (r->traced) trace_image(r, &file);
-        report(r, SDGEN_STAGE_DECODE, i + 1, r->n, r->plan->decode_cost);
+        report_end(r, SDGEN_STAGE_DECODE, i + 1, r->n, r->plan->decode_cost);
         SDG_TRY(deliver(r, i));
     }
     if (r->traced) SDG_TRY(sdg_npy_end(&file, r->err));
@@ -297,6 +344,12 @@ fail:
     return status;
 }
 
+static double cost_of_run(const struct run *r)
+{
+    const struct sdg_plan *p = r->plan;
+    return p->text_cost + walk_cost(r) * p->images / r->n + p->decode_cost * p->images;
+}
+
 sdgen_status sdg_txt2img(const struct sdgen_engine *e, const struct sdg_plan *plan,
                          sdgen_image_fn on_image, void *user, sdgen_error *err)
 {
@@ -304,16 +357,14 @@ sdgen_status sdg_txt2img(const struct sdgen_engine *e, const struct sdg_plan *pl
         .e = e, .plan = plan, .on_image = on_image, .user = user, .err = err, .n = plan->batch};
     sdgen_status status;
     SDG_TRY(sdg_arena_create(&r.work, plan->work_bytes, err));
-    reserve(&r);
+    SDG_TRY(reserve(&r));
     r.ops = sdg_engine_ops(e, &r.work, plan->params->cancel);
-    r.cost_all = plan->text_cost +
-                 plan->step_cost * plan->schedule.steps * plan->images / plan->batch +
-                 plan->decode_cost * plan->images;
+    r.cost_all = cost_of_run(&r);
 
     report(&r, SDGEN_STAGE_TEXT, 0, 1, 0);
     encode_prompts(&r);
     if (sdg_ops_cancelled(&r.ops)) SDG_TRY(cancelled(&r));
-    report(&r, SDGEN_STAGE_TEXT, 1, 1, plan->text_cost);
+    report_end(&r, SDGEN_STAGE_TEXT, 1, 1, plan->text_cost);
     if (plan->params->trace_dir) {
         SDG_TRY(trace_text(&r));
         SDG_TRY(trace_schedule(&r));
@@ -325,22 +376,31 @@ sdgen_status sdg_txt2img(const struct sdgen_engine *e, const struct sdg_plan *pl
         SDG_TRY(decode_batch(&r));
     }
 fail:
-    sdg_arena_destroy(&r.work);
+    destroy(&r);
     return status;
 }
 
-void sdg_txt2img_measure(const struct sdgen_engine *e, struct sdg_plan *plan)
+sdgen_status sdg_txt2img_measure(const struct sdgen_engine *e, struct sdg_plan *plan,
+                                 sdgen_error *err)
 {
-    struct run r = {.e = e, .plan = plan, .n = plan->batch};
+    struct run r = {.e = e, .plan = plan, .err = err, .n = plan->batch};
+    sdgen_status status;
     sdg_arena_measure(&r.work);
-    reserve(&r);
+    SDG_TRY(reserve(&r));
     r.ops = sdg_engine_ops(e, &r.work, NULL);
     r.ops.dry = true;
     encode_prompts(&r);
     plan->text_cost = r.ops.macs;
-    guided_model(&r, r.eps, r.model_input, 0, 0);
+    const size_t mark = sdg_arena_mark(&r.work);
+    open_noise(&r);
+    r.denoiser.n = (size_t)r.n;
+    sdg_denoiser_call(&r.denoiser, NULL, NULL, r.sampling.input, 0, 0, 0);
+    sdg_arena_release(&r.work, mark);
     plan->step_cost = r.ops.macs - plan->text_cost;
     decode(&r, 0);
     plan->decode_cost = r.ops.macs - plan->text_cost - plan->step_cost;
     plan->work_bytes = r.work.peak;
+fail:
+    destroy(&r);
+    return status;
 }

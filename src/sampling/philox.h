@@ -13,4 +13,8 @@ void sdg_philox4x32(uint32_t c[4], uint64_t key);
  * (seed, draw, i) only. */
 void sdg_philox_normal(float *y, size_t count, uint64_t seed, uint32_t draw);
 
+/* The same in f32 throughout, as stable-diffusion.cpp computes it: most values agree to 1e-6, those
+ * near 0 to 1e-4 only. */
+void sdg_philox_normal_f32(float *y, size_t count, uint64_t seed, uint32_t draw);
+
 #endif

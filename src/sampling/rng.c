@@ -14,6 +14,8 @@ void sdg_rng_normal(struct sdg_rng *r, float *y, size_t count)
 {
     if (r->kind == SDG_RNG_CPU)
         sdg_torch_normal(r, y, count);
+    else if (r->narrow)
+        sdg_philox_normal_f32(y, count, r->seed, r->offset++);
     else
         sdg_philox_normal(y, count, r->seed, r->offset++);
 }

@@ -7,6 +7,7 @@
 #ifndef SDG_SAMPLING_RNG_H
 #define SDG_SAMPLING_RNG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "sampling/mt19937.h"
@@ -20,6 +21,7 @@ struct sdg_rng {
     int has_spare;
     uint64_t seed;   /* cuda: Philox key */
     uint32_t offset; /* cuda: number of draws so far */
+    bool narrow;     /* cuda: in f32 (stable-diffusion.cpp); set after seeding */
 };
 
 /* cpu uses the low 32 bits of seed, as torch does; cuda all 64. */

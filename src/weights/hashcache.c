@@ -155,6 +155,20 @@ done:
     return status;
 }
 
+bool sdg_hash_known(char hex[SDG_SHA256_HEX], const char *path)
+{
+    struct stat st;
+    char identity[IDENTITY_SIZE];
+    char *absolute = realpath(path, NULL);
+    bool known = false;
+    if (absolute && stat(absolute, &st) == 0 && S_ISREG(st.st_mode)) {
+        identity_text(identity, &st);
+        known = recall(hex, absolute, identity);
+    }
+    free(absolute);
+    return known;
+}
+
 struct sdg_hashjob {
     pthread_t thread;
     bool joined;

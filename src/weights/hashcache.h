@@ -9,6 +9,7 @@
 #define SDG_WEIGHTS_HASHCACHE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include "base/status.h"
 #include "weights/sha256.h"
 
@@ -18,6 +19,9 @@ enum { SDG_MODEL_HASH_DIGITS = 10 }; /* a model's short hash: the first digits o
  * is set the call returns SDGEN_ERR_CANCELLED. Errors: SDGEN_ERR_IO, SDGEN_ERR_MEMORY. */
 SDGEN_MUST_CHECK sdgen_status sdg_hash_file(char hex[SDG_SHA256_HEX], const char *path,
                                             const atomic_bool *stop, sdgen_error *err);
+
+/* The remembered SHA-256 of the file, without reading it; false where none is remembered. */
+bool sdg_hash_known(char hex[SDG_SHA256_HEX], const char *path);
 
 struct sdg_hashjob; /* one file being hashed on a thread of its own */
 

@@ -37,6 +37,10 @@ typedef void (*test_values_fn)(float *y, const char *name, const int64_t *shape,
 void test_model_write_as(const char *path, const struct test_layout *l, enum sdg_dtype dtype,
                          test_values_fn values);
 
+/* The smallest model that draws, 64x64 pixels in milliseconds: what whole runs are tested with
+ * where the picture does not matter. 3 MB in f16. */
+void test_micro_write(const char *path, enum sdg_dtype dtype);
+
 /* The three networks bound to a file, or to nothing. */
 struct test_model {
     struct sdg_weights file;
