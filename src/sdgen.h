@@ -80,7 +80,8 @@ typedef struct sdgen_load_params {
     const char *vae_path;   /* other VAE, or NULL */
     int threads;            /* 0: one per physical core this process may use */
     const char *isa;       /* NULL or "auto", else "c", "avx2", ...: only lowers what the CPU has */
-    const char *precision; /* NULL, "auto" or "f32" */
+    const char *precision; /* "f32", "bf16": what matrix products round their inputs to; NULL and
+                              "auto": bf16 where the processor gains from it */
     int use_ema;           /* take the EMA weights where the file holds both */
     sdgen_log_fn log;      /* may be NULL */
     sdgen_progress_fn progress; /* may be NULL; SDGEN_STAGE_LOAD events */

@@ -141,7 +141,7 @@ fails 2 "--sampling-method eular: no such sampler; the nearest is euler" --sampl
 fails 2 "--scheduler karas: no such schedule; the nearest is karras" --scheduler karas
 fails 2 "--like photoshop: no such program; there are a1111" --like photoshop
 fails 2 "--isa nope" --isa nope
-fails 2 "--precision bf16" --precision bf16
+fails 2 "--precision int8" --precision int8
 fails 1 "--trace none: No such file" --trace none
 fails 2 "<lora:fur:1> asks for an extra network" -p "a cat <lora:fur:1>"
 fails 2 "--eta 0.5: Euler has no such knob" --sampling-method euler --eta 0.5

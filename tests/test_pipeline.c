@@ -60,6 +60,7 @@ static int load(void **state)
 {
     (void)state;
     sdgen_load_params params = sdgen_load_defaults();
+    params.precision = "f32";
     params.model_path = MODEL;
     if (sdgen_load(&engine, &params, &error) == SDGEN_OK) return 0;
     printf("# %s\n", error.text);

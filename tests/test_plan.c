@@ -179,7 +179,7 @@ static void bad_loads_are_refused(void **state)
         {{.model_path = "/tmp"}, "is a directory"},
         {{.model_path = "LICENSE"}, "LICENSE"},
         {{.model_path = MODEL, .isa = "sse9"}, "--isa sse9: no such tier"},
-        {{.model_path = MODEL, .precision = "bf16"}, "not built yet"},
+        {{.model_path = MODEL, .precision = "int8"}, "not built yet"},
         {{.model_path = MODEL, .precision = "f12"}, "no such precision"},
         {{.model_path = MODEL, .vae_path = "LICENSE"}, "LICENSE"},
     };

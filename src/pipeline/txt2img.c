@@ -111,13 +111,16 @@ static sdgen_status cancelled(struct run *r)
 
 /* ---- text ---- */
 
+/* In f32 whatever the precision: it is little work, and everything after it depends on it. */
 static void encode_prompts(struct run *r)
 {
     const struct sdg_plan *p = r->plan;
     const struct sdg_clip *clip = &r->e->model.clip;
+    r->ops.bf16 = false;
     sdg_conditioning_encode(&r->cond, &r->ops, clip, p->layers_skipped, p->emphasis);
     if (p->guided)
         sdg_conditioning_encode(&r->uncond, &r->ops, clip, p->layers_skipped, p->emphasis);
+    r->ops.bf16 = r->e->bf16;
 }
 
 /* What the first model call attends to. */
