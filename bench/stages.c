@@ -1,16 +1,23 @@
-/* stages.c - whole networks of a checkpoint, as one image of 512 x 512 pixels under guidance uses
- * them. tools/bench_torch.py does the same with PyTorch. */
+/* stages.c - the networks of a checkpoint as a picture uses them, and a whole picture.
+ *
+ * The engine is the one that draws: same packed weights, same options. The shapes of its networks
+ * become tables like those of the known ones, so that the sum of the parts can be held against the
+ * whole pass; what is between the two is waiting, small operations and caches that a part alone
+ * finds warm. */
 #include "bench/bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "weights/model.h"
+#include "pipeline/engine.h"
 
-enum { SIDE = 64, TOKENS = 77, IMAGES = 2 };
+enum { TOKENS = 77, IMAGES = 2 };
 
 struct stages {
-    struct sdg_model model;
+    struct sdgen_engine *e;
+    size_t side; /* of the latent */
+    size_t tokens;
     int32_t ids[IMAGES * TOKENS];
     float *text, *latent, *eps, *image;
     struct sdg_unet_context context[IMAGES];
@@ -20,19 +27,19 @@ typedef void stage_fn(struct sdg_ops *o, struct stages *s);
 
 static void run_text(struct sdg_ops *o, struct stages *s)
 {
-    sdg_clip_forward(o, s->text, s->ids, &s->model.clip, IMAGES, TOKENS, 0);
+    sdg_clip_forward(o, s->text, s->ids, &s->e->model.clip, IMAGES, s->tokens, 0);
 }
 
 static void run_unet(struct sdg_ops *o, struct stages *s)
 {
     static const float t[IMAGES] = {500.0f, 500.0f};
-    sdg_unet_forward(o, s->eps, s->latent, t, s->context, &s->model.unet, IMAGES, SIDE, SIDE,
-                     SDG_UPSAMPLE_CROP_AFTER);
+    sdg_unet_forward(o, s->eps, s->latent, t, s->context, &s->e->model.unet, IMAGES, s->side,
+                     s->side, SDG_UPSAMPLE_CROP_AFTER);
 }
 
 static void run_vae(struct sdg_ops *o, struct stages *s)
 {
-    sdg_vae_decode(o, s->image, s->latent, &s->model.vae, 1, SIDE, SIDE);
+    sdg_vae_decode(o, s->image, s->latent, &s->e->model.vae, 1, s->side, s->side);
 }
 
 static float *waves(size_t count)
@@ -42,61 +49,171 @@ static float *waves(size_t count)
     return p;
 }
 
-static bool open_stages(struct stages *s)
+static bool open_stages(struct stages *s, int size)
 {
-    const size_t width = (size_t)s->model.clip.config.width;
-    const size_t z = (size_t)s->model.vae.config.z_channels;
-    const size_t pixels = SIDE * SIDE * (size_t)sdg_vae_factor(&s->model.vae.config) *
-                          (size_t)sdg_vae_factor(&s->model.vae.config);
-    s->text = waves(IMAGES * TOKENS * width);
-    s->latent = waves(IMAGES * z * SIDE * SIDE);
-    s->eps = waves(IMAGES * z * SIDE * SIDE);
-    s->image = waves(3 * pixels);
-    for (int i = 0; i < IMAGES * TOKENS; i++) s->ids[i] = i % 1000;
-    for (size_t i = 0; i < IMAGES; i++)
-        s->context[i] = (struct sdg_unet_context) {s->text + i * TOKENS * width, TOKENS};
+    const struct sdg_model *m = &s->e->model;
+    const size_t factor = (size_t)sdg_vae_factor(&m->vae.config);
+    const size_t width = (size_t)m->clip.config.width, vocab = (size_t)m->clip.config.vocab;
+    s->side = (size_t)size / factor;
+    s->tokens =
+        (size_t)m->clip.config.positions < TOKENS ? (size_t)m->clip.config.positions : TOKENS;
+    s->text = waves(IMAGES * s->tokens * width);
+    s->latent = waves(IMAGES * (size_t)m->unet.config.in_channels * s->side * s->side);
+    s->eps = waves(IMAGES * (size_t)m->unet.config.out_channels * s->side * s->side);
+    s->image = waves((size_t)m->vae.config.image_channels * s->side * s->side * factor * factor);
+    for (size_t i = 0; i < IMAGES * s->tokens; i++) s->ids[i] = (int32_t)(i % vocab);
+    for (size_t i = 0; i < IMAGES && s->text; i++)
+        s->context[i] = (struct sdg_unet_context) {s->text + i * s->tokens * width, s->tokens};
     return s->text && s->latent && s->eps && s->image;
 }
 
-/* Seconds of one run in a work area of the planned size; 0 without memory. */
-static double time_stage(const struct sdg_ops *like, stage_fn *fn, struct stages *s)
+static void close_stages(struct stages *s)
 {
-    struct sdg_arena work;
-    sdg_arena_measure(&work);
-    struct sdg_ops o = *like;
-    o.work = &work;
-    o.dry = true;
-    fn(&o, s);
-    if (sdg_arena_create(&work, work.peak, NULL) != SDGEN_OK) return 0;
-    o.dry = false;
-    const double start = bench_now(o.threads);
-    fn(&o, s);
-    const double seconds = bench_now(o.threads) - start;
-    sdg_arena_destroy(&work);
-    return seconds;
+    free(s->text);
+    free(s->latent);
+    free(s->eps);
+    free(s->image);
+    sdgen_free(s->e);
 }
 
-bool bench_stages(const struct sdg_ops *o, const char *path, int rounds)
+/* ---- a stage --------------------------------------------------------------------------------- */
+
+struct turn {
+    struct sdg_ops o;
+    stage_fn *fn;
+    struct stages *s;
+};
+
+static void run_turn(void *arg)
 {
-    sdgen_error error;
+    struct turn *t = arg;
+    t->fn(&t->o, t->s);
+}
+
+static sdgen_status time_stage(struct bench_run *run, const char *name, stage_fn *fn,
+                               struct stages *s, const struct bench_table *parts, sdgen_error *err)
+{
+    struct bench_stage *stage = &run->stages[run->stage_count];
+    struct sdg_arena work;
+    sdgen_status status;
+    *stage = (struct bench_stage) {.name = name};
+    sdg_arena_measure(&work);
+    struct turn t = {sdg_engine_ops(s->e, &work, NULL), fn, s};
+    t.o.dry = true;
+    fn(&t.o, s);
+    stage->macs = t.o.macs;
+    SDG_TRY(sdg_arena_create(&work, work.peak, err));
+    t.o.dry = false;
+    run_turn(&t); /* warm */
+    for (int i = 0; i < run->o.rounds; i++) bench_time(run, &stage->times, 0, run_turn, &t);
+    for (size_t i = 0; parts && i < parts->count; i++) {
+        stage->parts += parts->rows[i].shape.count * bench_cost(&parts->rows[i].times);
+        stage->listed +=
+            0.5 * parts->rows[i].shape.count * bench_shape_flops(&parts->rows[i].shape);
+    }
+    run->stage_count++;
+fail:
+    sdg_arena_destroy(&work);
+    return status;
+}
+
+/* ---- a picture ------------------------------------------------------------------------------- */
+
+/* When each stage ended. */
+struct clock {
+    double start, text, first, last, decoded;
+    int steps;
+};
+
+static void note_time(void *user, const sdgen_progress *p)
+{
+    struct clock *c = user;
+    const double now = bench_now(0);
+    if (p->stage == SDGEN_STAGE_TEXT) c->text = now;
+    if (p->stage == SDGEN_STAGE_SAMPLE && p->done >= 1) {
+        if (p->done == 1) c->first = now;
+        c->last = now;
+        c->steps = p->done;
+    }
+    if (p->stage == SDGEN_STAGE_DECODE) c->decoded = now;
+}
+
+static int drop_image(void *user, const sdgen_image *image)
+{
+    (void)user, (void)image;
+    return 0;
+}
+
+static sdgen_status draw(struct bench_run *run, struct sdgen_engine *e, sdgen_error *err)
+{
+    struct clock c = {.start = bench_now(0)};
+    sdgen_image_params p = sdgen_image_defaults();
+    p.prompt = "a fox on a blue background";
+    p.width = p.height = run->o.size;
+    p.steps = run->o.steps;
+    p.seed = 42;
+    p.sampler = "euler";
+    p.progress = note_time;
+    p.user = &c;
+    const sdgen_status status = sdgen_generate(e, &p, drop_image, NULL, err);
+    if (status != SDGEN_OK) return status;
+    run->picture.size = run->o.size;
+    run->picture.steps = run->o.steps;
+    run->picture.text = c.text > 0 ? c.text - c.start : 0;
+    run->picture.step = c.steps > 1 ? (c.last - c.first) / (c.steps - 1) : 0;
+    run->picture.decode = c.decoded > 0 ? c.decoded - c.last : 0;
+    run->picture.whole = bench_now(0) - c.start;
+    return SDGEN_OK;
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+/* Tables of the checkpoint's own networks, measured; NULL for one of which lines were left out. */
+static sdgen_status measure_parts(struct bench_run *run, const struct stages *s,
+                                  const struct bench_table *parts[2], sdgen_error *err)
+{
+    sdgen_status status = SDGEN_OK;
+    struct bench_list *lists = calloc(2, sizeof *lists);
+    if (!lists) return sdg_fail(err, SDGEN_ERR_MEMORY, "out of memory");
+    snprintf(lists[0].name, BENCH_NAME, "UNet, %d x %d x %d", IMAGES, run->o.size, run->o.size);
+    snprintf(lists[1].name, BENCH_NAME, "VAE decoder, %d x %d", run->o.size, run->o.size);
+    bench_list_unet(&lists[0], &s->e->model.unet.config, IMAGES, s->side, s->tokens);
+    bench_list_vae(&lists[1], &s->e->model.vae.config, s->side);
+    for (int i = 0; i < 2; i++) {
+        const int before = run->table_count;
+        SDG_TRY(bench_table_open(run, &lists[i], err));
+        if (run->table_count == before) continue;
+        struct bench_table *t = &run->tables[before];
+        bench_measure_table(run, t);
+        if (t->whole) parts[i] = t;
+    }
+fail:
+    free(lists);
+    return status;
+}
+
+sdgen_status bench_stages(struct bench_run *run, sdgen_error *err)
+{
+    sdgen_status status;
     struct stages s = {0};
-    const struct sdg_model_options options = {.path = path};
-    if (sdg_model_open(&s.model, &options, &error) != SDGEN_OK) {
-        fprintf(stderr, "sdgen-bench: %s\n", error.text);
-        return false;
-    }
-    const bool ok = open_stages(&s);
-    for (int i = 0; i < rounds && ok; i++) {
-        const double text = time_stage(o, run_text, &s), unet = time_stage(o, run_unet, &s);
-        const double vae = time_stage(o, run_vae, &s);
-        printf("text (2 prompts) %7.3f s   UNet step (2 x 512 x 512) %7.3f s   VAE %7.3f s\n", text,
-               unet, vae);
-        fflush(stdout);
-    }
-    free(s.text);
-    free(s.latent);
-    free(s.eps);
-    free(s.image);
-    sdg_model_close(&s.model);
-    return ok;
+    const struct bench_table *parts[2] = {NULL, NULL};
+    sdgen_load_params load = sdgen_load_defaults();
+    load.model_path = run->o.model;
+    load.threads = run->way.threads;
+    load.isa = run->o.isa;
+    load.precision = run->o.precision;
+    const double start = bench_now(0);
+    SDG_TRY(sdgen_load(&s.e, &load, err));
+    run->picture.load = bench_now(0) - start;
+    if (!open_stages(&s, run->o.size)) SDG_TRY(sdg_fail(err, SDGEN_ERR_MEMORY, "out of memory"));
+    run->way.bf16 = s.e->bf16;
+    run->unit = bench_unit_for(run->isa, run->way.bf16);
+    SDG_TRY(measure_parts(run, &s, parts, err));
+    SDG_TRY(time_stage(run, "text encoder, 2 prompts", run_text, &s, NULL, err));
+    SDG_TRY(time_stage(run, "UNet", run_unet, &s, parts[0], err));
+    SDG_TRY(time_stage(run, "VAE decoder", run_vae, &s, parts[1], err));
+    SDG_TRY(draw(run, s.e, err));
+fail:
+    close_stages(&s);
+    return status;
 }

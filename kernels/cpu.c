@@ -9,8 +9,21 @@
 
 const char *sdg_isa_label(enum sdg_isa isa)
 {
-    static const char *const labels[SDG_ISA_COUNT] = {"c", "avx2", "avx512", "avx512bf16", "amx"};
+    static const char *const labels[SDG_ISA_COUNT] = {"c",      "neon",       "avx2",
+                                                      "avx512", "avx512bf16", "amx"};
     return labels[isa];
+}
+
+enum sdg_isa sdg_isa_below(enum sdg_isa isa)
+{
+    return isa <= SDG_ISA_AVX2 ? SDG_ISA_C : (enum sdg_isa)(isa - 1);
+}
+
+bool sdg_isa_is_here(enum sdg_isa isa)
+{
+    enum sdg_isa here = sdg_isa_detect();
+    while (here != isa && here != SDG_ISA_C) here = sdg_isa_below(here);
+    return here == isa;
 }
 
 #if defined(__x86_64__)
@@ -87,7 +100,11 @@ bool sdg_isa_prefers_bf16(enum sdg_isa isa)
 
 enum sdg_isa sdg_isa_detect(void)
 {
+#if defined(__aarch64__)
+    return SDG_ISA_NEON; /* Armv8-A, A1.3: part of every AArch64 system */
+#else
     return SDG_ISA_C;
+#endif
 }
 
 bool sdg_isa_prefers_bf16(enum sdg_isa isa)

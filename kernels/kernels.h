@@ -71,13 +71,66 @@ struct sdg_matmul {
     void (*run)(const struct sdg_product *p);
     /* One block of keys of an online softmax (Milakov & Gimelshein 2018, algorithm 3), a query in
      * each of nr columns. s [keys][nr] are scores; with m[j] = the largest score of column j so
-     * far, old and new: factor[j] = exp(scale (m_old[j] - m_new[j])) p[i][j]   = exp(scale (s[i][j]
-     * - m_new[j])), rounded to the input type sum[j]    = factor[j] sum[j] + sum_i p[i][j], before
-     * that rounding p is laid out as a panel of depth `keys` rounded up to k_step, with zeros
-     * there; p may be s. Before the first block m is -infinity and sum 0. scale > 0. A score of
-     * -infinity gives 0; |err| of exp as of softmax. */
+     * far, old and new:
+     *   factor[j] = exp(scale (m_old[j] - m_new[j]))
+     *   p[i][j]   = exp(scale (s[i][j] - m_new[j])), rounded to the input type
+     *   sum[j]    = factor[j] sum[j] + sum_i p[i][j], before that rounding
+     * p is laid out as a panel of depth `keys` rounded up to k_step, with zeros there; p may be s
+     * unless the layout is SDG_MATMUL_TILES. Before the first block m is -infinity and sum 0.
+     * scale > 0. A score of -infinity gives 0; |err| of exp as of softmax. */
     void (*softmax_block)(void *p, const float *s, float *m, float *sum, float *factor, size_t keys,
                           float scale);
+};
+
+/* Winograd's minimal filtering F(m x m, 3 x 3) (Lavin & Gray 2016, "Fast Algorithms for
+ * Convolutional Neural Networks", section 4): m x m outputs of a 3x3 convolution of stride 1 are
+ *
+ *      Y = A^T [ sum_c (G g_c G^T) o (B^T d_c B) ] A
+ *
+ * of (m + 2) x (m + 2) inputs d: for each pair of channels (m + 2)^2 products instead of 9 m^2. At
+ * each of these points the sum over c is a matrix product of all tiles by all outputs, for the
+ * tier's sdg_matmul of the same type. Points are numbered row by row; steps count elements. */
+struct sdg_winograd_input {
+    void *v; /* point q of channel i of tile t: v[q * v_point + t * v_tile + i], i < padded */
+    size_t v_point, v_tile;
+    const float
+        *x; /* pixel (i, j) of tile t: x + i * x_line + (t * m + j) * x_pixel, i, j < m + 2 */
+    size_t x_line, x_pixel;
+    size_t tiles, c, padded; /* channels [c, padded) of v become 0 */
+};
+
+/* What weights are read from: PAIRS is bf16 as in SDG_MATMUL_PAIRS; the others are [depth][nr]. */
+enum sdg_number { SDG_NUMBER_F32, SDG_NUMBER_F16, SDG_NUMBER_BF16, SDG_NUMBER_PAIRS };
+
+struct sdg_winograd_weights {
+    void *u; /* [point][depth][nr], u_point from point to point */
+    size_t u_point;
+    const void *g; /* [9][depth][nr], g_tap from tap to tap */
+    size_t g_tap;
+    enum sdg_number from;
+    size_t depth, nr; /* nr that of the tier's product; depth even with PAIRS */
+};
+
+struct sdg_winograd_output {
+    float
+        *y; /* pixel (i, j), i < lines <= m, j < pixels: y + i * y_line + j * y_pixel, n channels */
+    size_t y_line, y_pixel;
+    const float *residual; /* added, laid out as y, may be y; NULL: nothing */
+    const float *bias;     /* [n]; NULL: nothing */
+    const float *m;        /* point q of tile t: m + q * m_point + t * m_tile, n channels */
+    size_t m_point, m_tile;
+    size_t lines, pixels, n; /* tiles side by side until there are `pixels` columns */
+};
+
+/* Each transform is two products by a constant matrix T; per element |err| <= 16 u |T| |x| |T^T|,
+ * plus half a unit of bf16 where V or U is that, and 2 u |y| for each of bias and residual. With
+ * `from` as bf16 and type bf16 the order of elements is kept, so that pairs stay pairs. */
+struct sdg_winograd {
+    size_t tile;                                           /* m: 2 or 4 */
+    enum sdg_matmul_input type;                            /* of V and U */
+    void (*input)(const struct sdg_winograd_input *p);     /* V = B^T d B */
+    void (*weights)(const struct sdg_winograd_weights *p); /* U = G g G^T */
+    void (*output)(const struct sdg_winograd_output *p);   /* y = A^T M A + bias + residual */
 };
 
 struct sdg_kernels {
@@ -91,6 +144,7 @@ struct sdg_kernels {
     void (*widen_bf16)(float *y, const void *x, size_t n);
 
     struct sdg_matmul matmul_f32, matmul_bf16;
+    struct sdg_winograd winograd_4_f32, winograd_2_f32, winograd_2_bf16;
 
     /* y[r][:] = softmax(scale * x[r][:]); x, y [rows][ld], of which cols >= 1 columns are touched;
      * scale > 0; y may be x. With d = scale * (max x[r] - x[r][i]) the error is at most
@@ -141,8 +195,8 @@ struct sdg_kernels {
 
 /* Fills the table for a tier: everything from plain C, then tier by tier what each does better, up
  * to `isa`. Pure: no global state, no look at the machine, so that tables of several tiers can be
- * held side by side; calling a tier that the machine lacks is the caller's error. On processors
- * other than x86-64 every tier is plain C. */
+ * held side by side; calling a tier that the machine lacks is the caller's error. A tier of another
+ * processor's is plain C. */
 void sdg_kernels_init(struct sdg_kernels *k, enum sdg_isa isa);
 
 #endif

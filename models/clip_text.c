@@ -5,6 +5,7 @@
 #include "models/clip_text.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* LayerNorm's epsilon in every CLIP configuration. */
 #define CLIP_EPS 1e-5f
@@ -60,10 +61,50 @@ void sdg_clip_bind(struct sdg_clip *m, const struct sdg_clip_config *config, str
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
+/* Rows of x [t][d] whose token is not hidden, one behind the other, to y (x itself, or apart). */
+static size_t gather(float *y, const float *x, const uint8_t *hidden, size_t t, size_t d)
+{
+    size_t seen = 0;
+    for (size_t i = 0; i < t; i++)
+        if (!hidden[i]) memmove(y + seen++ * d, x + i * d, d * sizeof *x);
+    return seen;
+}
+
+/* Attention of one text in which some tokens are no keys, for nobody; y, q, k, v [t][d], k and v
+ * are used up. The other tokens see each other as if the hidden ones were not between them: causal
+ * attention over those alone. A run of hidden tokens all see the same, what is not hidden before
+ * them. So nothing is masked that was computed, and no score is minus infinity. */
+static void attend_hiding(struct sdg_ops *o, float *y, const float *q, float *k, float *v,
+                          const uint8_t *hidden, size_t t, size_t heads, size_t d)
+{
+    const size_t mark = sdg_arena_mark(o->work);
+    float *asking = sdg_arena_floats(o->work, t * d), *told = sdg_arena_floats(o->work, t * d);
+    size_t count = 0;
+    for (size_t i = 0; i < t; i++) count += !hidden[i];
+    if (!o->dry) {
+        gather(asking, q, hidden, t, d);
+        gather(k, k, hidden, t, d);
+        gather(v, v, hidden, t, d);
+    }
+    sdg_op_attention(o, told, asking, k, v, 1, count, count, heads, d / heads, d, d, d, true);
+    for (size_t i = 0, seen = 0, end; i < t; i = end) {
+        for (end = i + 1; end < t && !hidden[end] == !hidden[i];) end++;
+        if (hidden[i]) {
+            sdg_op_attention(o, y + i * d, q + i * d, k, v, 1, end - i, seen, heads, d / heads, d,
+                             d, d, false);
+        } else {
+            if (!o->dry) memcpy(y + i * d, told + seen * d, (end - i) * d * sizeof *y);
+            seen += end - i;
+        }
+    }
+    sdg_arena_release(o->work, mark);
+}
+
 /* x += out(softmax(q k^T / sqrt(hd), masked) v), with q, k, v from LN1(x) (Vaswani et al. 2017, eq.
- * 1). Token i sees tokens 0..i. x [n][t][width]. */
-static void attend(struct sdg_ops *o, float *x, const struct sdg_clip_layer *l,
-                   const struct sdg_clip_config *c, size_t n, size_t t)
+ * 1). Token i sees tokens 0..i that are not hidden. x [n][t][width]. */
+static void attend(struct sdg_ops *o, float *x, const uint8_t *hidden,
+                   const struct sdg_clip_layer *l, const struct sdg_clip_config *c, size_t n,
+                   size_t t)
 {
     const size_t d = (size_t)c->width, heads = (size_t)c->heads, mark = sdg_arena_mark(o->work);
     float *y = sdg_arena_floats(o->work, n * t * d);
@@ -74,7 +115,9 @@ static void attend(struct sdg_ops *o, float *x, const struct sdg_clip_layer *l,
     float *const qkv[] = {q, k, v};
     const struct sdg_linear *const layers[] = {&l->q, &l->k, &l->v};
     sdg_op_linears(o, qkv, y, layers, 3, n, t);
-    sdg_op_attention(o, y, q, k, v, n, t, t, heads, d / heads, d, d, d, true);
+    if (!hidden) sdg_op_attention(o, y, q, k, v, n, t, t, heads, d / heads, d, d, d, true);
+    for (size_t i = 0; i < n * t * d && hidden; i += t * d)
+        attend_hiding(o, y + i, q + i, k + i, v + i, hidden + i / d, t, heads, d);
     sdg_op_linear(o, x, y, NULL, &l->out, n, t, true);
     sdg_arena_release(o->work, mark);
 }
@@ -96,12 +139,18 @@ static void feed_forward(struct sdg_ops *o, float *x, const struct sdg_clip_laye
 void sdg_clip_forward(struct sdg_ops *o, float *y, const int32_t *ids, const struct sdg_clip *m,
                       size_t n, size_t t, int skip)
 {
+    sdg_clip_forward_hiding(o, y, ids, NULL, m, n, t, skip);
+}
+
+void sdg_clip_forward_hiding(struct sdg_ops *o, float *y, const int32_t *ids, const uint8_t *hidden,
+                             const struct sdg_clip *m, size_t n, size_t t, int skip)
+{
     const struct sdg_clip_config *c = &m->config;
     const size_t d = (size_t)c->width, mark = sdg_arena_mark(o->work);
     float *x = sdg_arena_floats(o->work, n * t * d);
     sdg_op_embed(o, x, ids, &m->tokens, &m->positions, n, t);
     for (int i = 0; i < c->layers - skip; i++) {
-        attend(o, x, &m->layers[i], c, n, t);
+        attend(o, x, hidden, &m->layers[i], c, n, t);
         feed_forward(o, x, &m->layers[i], c, n, t);
     }
     sdg_op_layernorm(o, y, x, &m->final_norm, n * t, d, CLIP_EPS);

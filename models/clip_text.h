@@ -40,4 +40,9 @@ void sdg_clip_bind(struct sdg_clip *m, const struct sdg_clip_config *config, str
 void sdg_clip_forward(struct sdg_ops *o, float *y, const int32_t *ids, const struct sdg_clip *m,
                       size_t n, size_t t, int skip);
 
+/* The same where hidden [n][t] is not 0 for tokens that no token attends to, themselves included,
+ * as under an attention mask. The first of each text must be seen. NULL: all are seen. */
+void sdg_clip_forward_hiding(struct sdg_ops *o, float *y, const int32_t *ids, const uint8_t *hidden,
+                             const struct sdg_clip *m, size_t n, size_t t, int skip);
+
 #endif

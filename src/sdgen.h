@@ -82,6 +82,7 @@ typedef struct sdgen_load_params {
     const char *isa;       /* NULL or "auto", else "c", "avx2", ...: only lowers what the CPU has */
     const char *precision; /* "f32", "bf16": what matrix products round their inputs to; NULL and
                               "auto": bf16 where the processor gains from it */
+    int exact_conv;        /* convolutions product by product, without Winograd's transforms */
     int use_ema;           /* take the EMA weights where the file holds both */
     sdgen_log_fn log;      /* may be NULL */
     sdgen_progress_fn progress; /* may be NULL; SDGEN_STAGE_LOAD events */

@@ -1,9 +1,12 @@
 /* check.c - see check.h. Prints TAP: one line per kernel and tier that has a version of its own.
  *
- *   build/check [--bench] [--seed=N] [--isa=TIER] [PATTERN]      PATTERN: a glob on the kernel's
- * name
+ *   build/check [--bench] [--seed=N] [--isa=TIER] [PATTERN]     PATTERN: a glob on
+ * names
  *
- * A version that this machine cannot run is named and skipped. */
+ * Every version is also run in emulation (tests/emulated), and its line says so: all that a machine
+ * without those instructions can do, and a check of the emulation on the others, where both must
+ * give the same bits: on the same inputs, the digests of everything that a test checked are
+ * compared. */
 #define _GNU_SOURCE
 #include "tests/check.h"
 
@@ -18,7 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static uint64_t random_state;
+#include "tests/emulated/emulated.h"
+
+static uint64_t random_state, digest; /* digest: of all results that were checked */
 
 const size_t check_sizes[CHECK_SIZE_COUNT] = {0,  1,  2,  3,  5,  7,  8,  9,  11, 13,  15,  16,
                                               17, 23, 31, 32, 33, 40, 63, 65, 77, 128, 331, 1280};
@@ -84,6 +89,13 @@ double *check_doubles(size_t n)
     return d;
 }
 
+/* FNV-1a, 64 bits (Fowler, Noll & Vo). */
+static void digest_bytes(const void *p, size_t bytes)
+{
+    const unsigned char *b = p;
+    for (size_t i = 0; i < bytes; i++) digest = (digest ^ b[i]) * 0x100000001b3u;
+}
+
 /* ---- verdicts -------------------------------------------------------------------------------- */
 
 static void fail(void)
@@ -102,6 +114,7 @@ void check_close(const char *what, const float *got, const double *want, const d
                n, (double)got[i], want[i], error, bound[i]);
         fail();
     }
+    digest_bytes(got, n * sizeof *got);
     if (zone_is_whole(got)) return;
     printf("# %s: wrote in front of its output of %zu elements\n", what, n);
     fail();
@@ -167,23 +180,30 @@ static const void *slot_of(const struct sdg_kernels *k, size_t offset)
     return p;
 }
 
-/* In a child, so that a crash costs one line and not the run. */
+/* In a child, so that a crash costs one line and not the run. What the child checked is in `digest`
+ * afterwards. */
 static int passes(const struct check_test *t, const struct sdg_kernels *k, const struct options *o)
 {
+    int ends[2];
     fflush(stdout);
+    if (pipe(ends)) return 0;
     const pid_t child = fork();
     if (child == 0) {
         const struct check_context c = {k};
         random_state = o->seed;
+        digest = 0xcbf29ce484222325u;
         t->run(&c);
         if (o->bench && t->bench) t->bench(&c);
         fflush(stdout);
-        _exit(0);
+        _exit(write(ends[1], &digest, sizeof digest) != (ssize_t)sizeof digest);
     }
+    close(ends[1]);
+    const ssize_t got = child < 0 ? 0 : read(ends[0], &digest, sizeof digest);
+    close(ends[0]);
     int status;
     if (child < 0 || waitpid(child, &status, 0) != child) return 0;
     if (WIFSIGNALED(status)) printf("# died: %s\n", strsignal(WTERMSIG(status)));
-    return status == 0;
+    return status == 0 && got == (ssize_t)sizeof digest;
 }
 
 static int matches(const struct options *o, const struct check_test *t, enum sdg_isa isa)
@@ -192,35 +212,47 @@ static int matches(const struct options *o, const struct check_test *t, enum sdg
     return fnmatch(o->pattern, t->name, 0) == 0;
 }
 
+struct counts {
+    int lines, failed;
+};
+
+static void verdict(struct counts *n, int ok, const struct check_test *t, enum sdg_isa isa,
+                    const char *how)
+{
+    printf("%sok %d - %s_%s%s\n", ok ? "" : "not ", ++n->lines, t->name, sdg_isa_label(isa), how);
+    n->failed += !ok;
+}
+
+/* A kernel of a tier, if the tier has one of its own, and its emulation. */
+static void run_test(struct counts *n, const struct options *o, const struct check_test *t,
+                     enum sdg_isa isa)
+{
+    const bool here = sdg_isa_is_here(isa);
+    struct sdg_kernels real, emulated, below;
+    sdg_kernels_init(&real, isa);
+    test_kernels_emulate(&emulated, isa);
+    test_kernels_emulate(&below, sdg_isa_below(isa));
+    if (isa && slot_of(&emulated, t->slot) == slot_of(&below, t->slot)) return;
+    if (here) verdict(n, passes(t, &real, o), t, isa, "");
+    if (isa == SDG_ISA_C || (here && o->bench)) return;
+    const uint64_t wanted = digest;
+    const int ok = passes(t, &emulated, o), same = !here || digest == wanted;
+    if (ok && !same) printf("# the instructions and their emulation give different bits\n");
+    verdict(n, ok && same, t, isa, " (emulated)");
+}
+
 static int run_all(const struct options *o)
 {
     static const struct check_test *const groups[] = {check_widen_tests, check_matmul_tests,
-                                                      check_activation_tests, check_norm_tests};
-    const enum sdg_isa best = sdg_isa_detect();
-    int number = 0, failed = 0;
-    for (int i = 0; i < SDG_ISA_COUNT; i++) {
-        const enum sdg_isa isa = (enum sdg_isa)i;
-        struct sdg_kernels below, here;
-        sdg_kernels_init(&below, i ? (enum sdg_isa)(i - 1) : isa);
-        sdg_kernels_init(&here, isa);
+                                                      check_activation_tests, check_norm_tests,
+                                                      check_winograd_tests};
+    struct counts n = {0};
+    for (int isa = 0; isa < SDG_ISA_COUNT; isa++)
         for (size_t g = 0; g < sizeof groups / sizeof groups[0]; g++)
-            for (const struct check_test *t = groups[g]; t->name; t++) {
-                if (i && slot_of(&here, t->slot) == slot_of(&below, t->slot)) continue;
-                if (!matches(o, t, isa)) continue;
-                const char *label = sdg_isa_label(isa);
-                number++;
-                if (isa > best) {
-                    printf("ok %d - %s_%s # SKIP this machine has no %s\n", number, t->name, label,
-                           label);
-                    continue;
-                }
-                const int ok = passes(t, &here, o);
-                printf("%sok %d - %s_%s\n", ok ? "" : "not ", number, t->name, label);
-                failed += !ok;
-            }
-    }
-    printf("1..%d\n", number);
-    return failed;
+            for (const struct check_test *t = groups[g]; t->name; t++)
+                if (matches(o, t, (enum sdg_isa)isa)) run_test(&n, o, t, (enum sdg_isa)isa);
+    printf("1..%d\n", n.lines);
+    return n.failed;
 }
 
 int main(int argc, char **argv)

@@ -23,7 +23,7 @@ struct check_test {
 };
 
 extern const struct check_test check_activation_tests[], check_norm_tests[], check_matmul_tests[],
-    check_widen_tests[]; /* each ends with a NULL name */
+    check_widen_tests[], check_winograd_tests[]; /* each ends with a NULL name */
 
 enum { CHECK_SIZE_COUNT = 24 };
 extern const size_t check_sizes[CHECK_SIZE_COUNT]; /* 0, 1, primes, vector widths +- 1, 1280 */

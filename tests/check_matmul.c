@@ -143,6 +143,7 @@ static void check_sizes_of(const struct sdg_matmul *g)
     for (size_t m = 1; m <= 2 * g->mr + 1; m++)
         for (size_t j = 0; j < sizeof columns / sizeof *columns; j++) {
             const size_t k = depths[(m + j) % (sizeof depths / sizeof *depths)];
+            if (m > 20 && (m + j) % 4 > 0) continue; /* large tiles: enough is enough */
             for (size_t taps = 1; taps <= 9; taps += 4)
                 check_one(g, &(struct sizes) {m, columns[j], k, taps, (m + j) % 2, (m + taps) % 3,
                                               (j + taps) % 3});
@@ -256,6 +257,84 @@ static void check_prep_bf16(const struct check_context *c)
     check_prep(&c->k->matmul_bf16);
 }
 
+/* ---- softmax of a block ---------------------------------------------------------------------- */
+
+/* Element (i, j) of a panel of `keys` rows. */
+static float panel_value(const struct sdg_matmul *g, const char *p, size_t i, size_t j)
+{
+    if (g->layout == SDG_MATMUL_K_MAJOR) return prepared_value(g, p, i * g->nr + j);
+    if (g->layout == SDG_MATMUL_PAIRS)
+        return prepared_value(g, p, i / 2 * 2 * g->nr + 2 * j + i % 2);
+    const size_t tile = i / 32 * 32 * g->nr + j / 16 * 512;
+    return prepared_value(g, p, tile + i % 32 / 2 * 32 + j % 16 * 2 + i % 2);
+}
+
+struct running {
+    double m, sum;
+};
+
+/* One block after others, column by column; scores of -infinity among them. */
+static void check_block(const struct sdg_matmul *g, size_t keys, float spread, float *m, float *sum,
+                        struct running *want)
+{
+    const size_t nr = g->nr, padded = round_up(keys, g->k_step), count = padded * nr;
+    const float scale = 0.25f;
+    float *s = check_floats(keys * nr), *factor = check_floats(nr), *got = check_floats(count);
+    double *exact = check_doubles(count), *bound = check_doubles(count);
+    double *sums = check_doubles(nr), *sum_bound = check_doubles(nr);
+    for (size_t i = 0; i < keys * nr; i++) s[i] = i > nr && i % 11 == 0 ? -INFINITY : s[i] * spread;
+    for (size_t j = 0; j < nr; j++) {
+        double top = want[j].m, total = 0;
+        for (size_t i = 0; i < keys; i++) top = fmax(top, (double)s[i * nr + j]);
+        for (size_t i = 0; i < keys; i++) {
+            const double d = (double)scale * (top - (double)s[i * nr + j]);
+            exact[i * nr + j] = exp(-d);
+            total += exp(-d);
+            bound[i * nr + j] = ((24.0 + 2.0 * fmin(d, 100.0)) * CHECK_U +
+                                 (g->input == SDG_INPUT_BF16 ? 0x1p-8 : 0)) *
+                                    exp(-d) +
+                                0x1p-100;
+        }
+        want[j].sum = want[j].sum * exp((double)scale * (want[j].m - top)) + total;
+        want[j].m = top;
+        sums[j] = want[j].sum;
+        sum_bound[j] = 1e-4 * sums[j];
+    }
+    char *p = g->layout == SDG_MATMUL_TILES ? check_bytes(count * element(g)) : (char *)s;
+    if (padded > keys && p == (char *)s) p = check_bytes(count * element(g));
+    g->softmax_block(p, s, m, sum, factor, keys, scale);
+    for (size_t i = 0; i < count; i++) got[i] = panel_value(g, p, i / nr, i % nr);
+    check_close("softmax of a block", got, exact, bound, count);
+    check_close("softmax of a block, sums", sum, sums, sum_bound, nr);
+    for (size_t j = 0; j < nr; j++)
+        check_true("softmax of a block, maxima", (double)m[j] == want[j].m);
+}
+
+static void check_softmax_block(const struct sdg_matmul *g)
+{
+    float *m = check_floats(g->nr), *sum = check_floats(g->nr);
+    struct running want[64];
+    check_true("nr is at most 64", g->nr <= 64);
+    for (size_t j = 0; j < g->nr; j++) {
+        m[j] = -INFINITY;
+        sum[j] = 0.0f;
+        want[j] = (struct running) {-INFINITY, 0.0};
+    }
+    const size_t keys[] = {128, 1, 2, 31, 32, 33, 77, 127};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        check_block(g, keys[i], i % 2 ? 200.0f : 4.0f, m, sum, want);
+}
+
+static void check_softmax_f32(const struct check_context *c)
+{
+    check_softmax_block(&c->k->matmul_f32);
+}
+
+static void check_softmax_bf16(const struct check_context *c)
+{
+    check_softmax_block(&c->k->matmul_bf16);
+}
+
 /* ---- time ------------------------------------------------------------------------------------ */
 
 enum { BENCH_M = 224, BENCH_N = 320, BENCH_K = 320 };
@@ -300,5 +379,9 @@ const struct check_test check_matmul_tests[] = {
     {"matmul_bf16", offsetof(struct sdg_kernels, matmul_bf16.run), check_bf16, bench_bf16},
     {"prep_f32", offsetof(struct sdg_kernels, matmul_f32.prep), check_prep_f32, NULL},
     {"prep_bf16", offsetof(struct sdg_kernels, matmul_bf16.prep), check_prep_bf16, NULL},
+    {"softmax_block_f32", offsetof(struct sdg_kernels, matmul_f32.softmax_block), check_softmax_f32,
+     NULL},
+    {"softmax_block_bf16", offsetof(struct sdg_kernels, matmul_bf16.softmax_block),
+     check_softmax_bf16, NULL},
     {0},
 };

@@ -86,13 +86,12 @@ static void test_untouched(void **state)
 static void test_pieces(void **state)
 {
     enum { N = SDG_CHUNK_LENGTH };
-    struct sdg_prompt_piece pieces[] = {
+    const struct sdg_prompt_piece pieces[] = {
         {.factor = 0.75}, {.factor = 1, .section = 1}, {.factor = -2}};
-    const struct sdg_prompt_text t = {.pieces = pieces, .piece_count = 3, .section_count = 2};
-    float z[3 * N], y[2 * N];
+    float z[3 * N], y[2 * N] = {0};
     (void)state;
     for (int i = 0; i < 3 * N; i++) z[i] = (float)i;
-    sdg_combine_pieces(y, z, &t, 1);
+    for (size_t k = 0; k < 3; k++) sdg_add_piece(y, z + k * N, &pieces[k], 1);
     for (int i = 0; i < N; i++) {
         assert_true(y[i] == 0.75f * z[i] - 2 * z[2 * N + i]);
         assert_true(y[N + i] == z[N + i]);

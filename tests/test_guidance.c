@@ -184,6 +184,17 @@ static void when_uncond_is_wanted(void **state)
     assert_true(yes > 100 && yes < 500);
 }
 
+/* Samplers that ask more often than was counted are guided to their end. */
+static void beyond_the_last_step(void **state)
+{
+    (void)state;
+    struct sdg_guidance g = guidance(7, 0);
+    assert_true(sdg_guidance_wants_uncond(&g, 3, 4, 1));
+    assert_true(sdg_guidance_wants_uncond(&g, 143, 4, 1));
+    g.end = 0.5;
+    assert_false(sdg_guidance_wants_uncond(&g, 143, 4, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +205,7 @@ int main(void)
         cmocka_unit_test(in_place),
         cmocka_unit_test(degenerate),
         cmocka_unit_test(when_uncond_is_wanted),
+        cmocka_unit_test(beyond_the_last_step),
     };
     return cmocka_run_group_tests(tests, open_golden, close_golden);
 }

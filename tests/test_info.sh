@@ -59,6 +59,21 @@ says 2 "no picture named" "name a picture"
 printf '\211PNG\r\n\032\n\0\0\0\0IEND\256B`\202' >"$tmp/empty.png"
 run info "$tmp/empty.png"; status=$?
 says 1 "a picture without a text" "says nothing about how it was made"
+# A GIF whose comment holds what a terminal would obey: ESC, BEL, and U+009B, which begins a sequence alone.
+{
+    printf 'GIF89a\10\0\10\0\0\0\0!\376\110'
+    printf 'cat \033[2J\007\302\2332J\177\nSteps: 2, Sampler: Euler, Seed: 1, Model: \033c, Size: 64x64'
+    printf '\0;'
+} >"$tmp/steers.gif"
+steers() { LC_ALL=C grep -q "$(printf '[\001-\010\013-\037\177]\|\302\233')" "$@"; }
+bad=0
+for how in info "info --json" "rerun --print"; do
+    # shellcheck disable=SC2086
+    run $how "$tmp/steers.gif" || bad=1
+    grep -q "^sdgen\|Euler" "$tmp/out" || bad=1
+    if steers "$tmp/out" "$tmp/err"; then bad=1; fi
+done
+ok $bad "no control character of a picture reaches the terminal"
 head -c 150 "$pictures/a1111_00.png" >"$tmp/cut.png"
 run info "$tmp/cut.png"; status=$?
 says 1 "a cut picture is refused in one line" "does not end before the file does"

@@ -1,7 +1,8 @@
 /* test_ops.c - src/ops against torch (tests/golden/ops.safetensors, written by
- * tools/golden_ops.py), in plain C and in the best tier of this machine; and what all operations
- * promise: the same bits from 1, 2 and 3 threads and for an image alone or among others, as much
- * scratch as a dry run says, no look at any data in a dry run, and a way out when cancelled. */
+ * tools/golden_ops.py), in every tier and in both precisions, emulated where this machine lacks the
+ * instructions; and what all operations promise: the same bits from 1, 2 and 3 threads and for an
+ * image alone or among others, as much scratch as a dry run says, no look at any data in a dry run,
+ * and a way out when cancelled. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -318,6 +319,9 @@ static void test_embed(void **state)
 
 int main(void)
 {
+    for (int isa = 0; isa < SDG_ISA_COUNT; isa++)
+        if (!sdg_isa_is_here((enum sdg_isa)isa))
+            printf("# %s is emulated\n", sdg_isa_label((enum sdg_isa)isa));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conv),      cmocka_unit_test(test_linear),
         cmocka_unit_test(test_attention), cmocka_unit_test(test_norm),

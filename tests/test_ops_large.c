@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "tests/emulated/emulated.h"
 #include "tests/support/opcase.h"
 
 /* Some elements of a 3x3 convolution, image by image, against sums in double. */
@@ -31,7 +32,8 @@ static void sample_conv(const struct test_op *j, size_t channel_step, size_t pix
                     size += fabs((double)pixel[c] * (double)row[c * 9 + tap]);
                 }
             }
-            assert_true(fabs((double)j->y[at * out + channel] - sum) < 1e-6 * size + 1e-12);
+            const double bound = (j->bf16 ? 0x1p-7 : 1e-6) * size + 1e-12;
+            assert_true(fabs((double)j->y[at * out + channel] - sum) < bound);
         }
     }
     free(row);
@@ -51,12 +53,14 @@ static struct test_op large_conv(int64_t *p, int64_t n, int64_t side, int64_t in
     return j;
 }
 
-static void check_large(int64_t n, int64_t side, int64_t in, int64_t out, const size_t step[2])
+static void check_large(enum sdg_isa isa, bool bf16, int64_t n, int64_t side, int64_t in,
+                        int64_t out, const size_t step[2])
 {
     int64_t p[CONV_PARAMETERS];
     struct test_op j = large_conv(p, n, side, in, out);
     struct sdg_kernels k;
-    sdg_kernels_init(&k, sdg_isa_detect());
+    test_kernels_init(&k, isa);
+    j.bf16 = bf16;
     test_op_run(&j, &k, 2, NULL, 0, (size_t)n);
     sample_conv(&j, step[0], step[1]);
     float *want = malloc(j.n * j.per_image * sizeof *want);
@@ -71,8 +75,17 @@ static void check_large(int64_t n, int64_t side, int64_t in, int64_t out, const 
 static void test_small_maps(void **state)
 {
     (void)state;
-    check_large(2, 9, 1000, 330, (const size_t[]) {23, 7});
-    check_large(3, 32, 640, 2, (const size_t[]) {1, 331});
+    check_large(sdg_isa_detect(), false, 2, 9, 1000, 330, (const size_t[]) {23, 7});
+    check_large(sdg_isa_detect(), false, 3, 32, 640, 2, (const size_t[]) {1, 331});
+}
+
+/* Tiles, emulated where there are none: panels fed in several parts, lines longer than a block. */
+static void test_tiles(void **state)
+{
+    (void)state;
+    if (!sdg_isa_is_here(SDG_ISA_AMX)) print_message("# amx is emulated\n");
+    check_large(SDG_ISA_AMX, true, 2, 7, 1000, 65, (const size_t[]) {7, 3});
+    check_large(SDG_ISA_AMX, true, 1, 57, 70, 9, (const size_t[]) {1, 31});
 }
 
 /* Large maps and many rows: weights in more than one panel. Gigantic for plain C. */
@@ -80,7 +93,7 @@ static void test_panels(void **state)
 {
     (void)state;
     if (sdg_isa_detect() == SDG_ISA_C) skip();
-    check_large(1, 33, 260, 1808, (const size_t[]) {229, 97});
+    check_large(sdg_isa_detect(), false, 1, 33, 260, 1808, (const size_t[]) {229, 97});
 
     enum { T = 520, L_INPUTS = 700, L_OUTPUTS = 6016 };
     const int64_t shape[] = {L_OUTPUTS, L_INPUTS}, p[] = {1, T, L_INPUTS, L_OUTPUTS, 0, 0, 1, 2};
@@ -108,6 +121,6 @@ static void test_panels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_small_maps),
-                                       cmocka_unit_test(test_panels)};
+                                       cmocka_unit_test(test_tiles), cmocka_unit_test(test_panels)};
     return cmocka_run_group_tests_name("ops_large", tests, NULL, NULL);
 }

@@ -259,6 +259,8 @@ static void schedules_are_asked_for(void **state)
     part_at(&a, &b, 0);
     b.steps = 5;
     refuse(&b, "--steps 5: --sigmas has 4");
+    b.sigmas = "14.6, 3 1.5,0.4,0.1"; /* the last level is the end, be it clean or not */
+    refuse(&b, "--steps 5: --sigmas has 4");
     b.steps = 0;
     b.sigmas = "3, 4, 0";
     refuse(&b, "--sigmas");

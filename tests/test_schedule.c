@@ -279,6 +279,12 @@ static void known_lists(void **state)
          10,
          {14.614641f, 14.294417f, 13.855189f, 13.219058f, 12.227948f, 10.528293f, 7.321904f,
           3.783903f, 1.742385f, 0.660210f, 0}},
+        {SDG_LIKE_A1111, SDG_SCHEDULER_LCM, 1, {14.6146431f, 0}},
+        {SDG_LIKE_A1111,
+         SDG_SCHEDULER_LCM,
+         8,
+         {14.6146431f, 6.7683830f, 3.6009886f, 2.1203656f, 1.3230610f, 0.8298596f, 0.4764543f,
+          0.1344505f, 0}},
         {SDG_LIKE_SDCPP, SDG_SCHEDULER_LCM, 4, {14.614641f, 4.260557f, 1.612886f, 0.719380f, 0}},
         {SDG_LIKE_COMFYUI,
          SDG_SCHEDULER_GITS,
@@ -298,6 +304,25 @@ static void known_lists(void **state)
                          sdg_scheduler_name(known[i].s), k, (double)schedule.sigmas[k],
                          (double)known[i].want[k]);
     }
+}
+
+/* A1111's LCM sampler: unasked and under "uniform" the list between the distilled levels, others
+ * end on the lowest of them. */
+static void lcm_of_a1111(void **state)
+{
+    (void)state;
+    static const float want[] = {14.6146431f, 2.9910560f, 0.9728259f, 0.1344505f, 0};
+    static const enum sdg_scheduler same[] = {SDG_SCHEDULER_OWN, SDG_SCHEDULER_DISCRETE,
+                                              SDG_SCHEDULER_LCM};
+    use(SDG_LIKE_A1111);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(make(&sdg_sampler_lcm, same[i], 4), SDGEN_OK);
+        assert_int_equal(schedule.steps, 4);
+        for (int k = 0; k <= 4; k++)
+            assert_true(fabsf(schedule.sigmas[k] - want[k]) <= 2e-5f * want[k]);
+    }
+    assert_int_equal(make(&sdg_sampler_lcm, SDG_SCHEDULER_KARRAS, 4), SDGEN_OK);
+    assert_true(fabsf(schedule.sigmas[3] - want[3]) <= 2e-5f * want[3]);
 }
 
 /* GITS beyond its tables: in twice the steps every second level is the table's. */
@@ -500,6 +525,7 @@ static void refusals(void **state)
     assert_int_equal(make(&sdg_sampler_ddim, SDG_SCHEDULER_KARRAS, 20), SDGEN_ERR_ARG);
     assert_non_null(strstr(error.text, "possible: ddim"));
     assert_int_equal(make(&sdg_sampler_euler, SDG_SCHEDULER_TURBO, 11), SDGEN_ERR_ARG);
+    use(SDG_LIKE_SDCPP);
     assert_int_equal(make(&sdg_sampler_euler, SDG_SCHEDULER_LCM, 51), SDGEN_ERR_ARG);
     use(SDG_LIKE_DIFFUSERS);
     assert_int_equal(make(&sdg_sampler_euler, SDG_SCHEDULER_DISCRETE, 20), SDGEN_ERR_ARG);
@@ -541,21 +567,14 @@ static void defaults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(schedules_a1111),
-        cmocka_unit_test(schedules_comfyui),
-        cmocka_unit_test(schedules_sdcpp),
-        cmocka_unit_test(schedules_levels),
-        cmocka_unit_test(ranges),
-        cmocka_unit_test(known_lists),
-        cmocka_unit_test(gits),
-        cmocka_unit_test(ays_by_model),
-        cmocka_unit_test(start_scale),
-        cmocka_unit_test(penultimate),
-        cmocka_unit_test(given_lists),
-        cmocka_unit_test(a1111_list),
-        cmocka_unit_test(every_length),
-        cmocka_unit_test(refusals),
-        cmocka_unit_test(defaults),
+        cmocka_unit_test(schedules_a1111), cmocka_unit_test(schedules_comfyui),
+        cmocka_unit_test(schedules_sdcpp), cmocka_unit_test(schedules_levels),
+        cmocka_unit_test(ranges),          cmocka_unit_test(known_lists),
+        cmocka_unit_test(lcm_of_a1111),    cmocka_unit_test(gits),
+        cmocka_unit_test(ays_by_model),    cmocka_unit_test(start_scale),
+        cmocka_unit_test(penultimate),     cmocka_unit_test(given_lists),
+        cmocka_unit_test(a1111_list),      cmocka_unit_test(every_length),
+        cmocka_unit_test(refusals),        cmocka_unit_test(defaults),
     };
     return cmocka_run_group_tests(tests, open_golden, close_golden);
 }

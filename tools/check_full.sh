@@ -6,6 +6,9 @@
 #   check     make check
 #   live      remakes the goldens with the original libraries in a copy of the tree, and tests against them
 #   tokens    millions of texts through `sdgen tokens` and the original tokenizer
+#   prompts   200,000 random prompts through `sdgen tokens` and a reader written apart from it
+#   infotext  readers of PyPI on what sdgen writes, A1111's on what sdgen reads
+#   samplers  every sampler on the bundled model, step by step, three schedules, 4, 10 and 25 steps
 #   image     Pillow and A1111's reader take a picture's parameters apart
 #   ckpt      the bundled model in every form of torch.save draws the same bits
 #   fullsize  the full size of Stable Diffusion 1.5, hash weights, against diffusers; memory and time
@@ -38,6 +41,9 @@ step_live() {
     BUILD=$binaries SDGEN=$binaries/sdgen sh "$copy/tests/run.sh"
 }
 step_tokens() { python tools/golden_tokens.py --live "$BUILD/sdgen"; }
+step_prompts() { python tools/prompt_twin.py write "$BUILD/prompts.tsv" 200000 1 && "$BUILD/tests/test_prompt" "$BUILD/prompts.tsv"; }
+step_infotext() { python tools/check_infotext.py "$BUILD/tests/test_infotext_parse"; }
+step_samplers() { python tools/check_samplers_full.py --sdgen "$BUILD/sdgen"; }
 step_image() { python tools/golden_image.py --live "$BUILD/sdgen" models/data/sdgen-emoji.safetensors; }
 step_ckpt() { python tools/check_ckpt.py --sdgen "$BUILD/sdgen"; }
 step_fullsize() { python tools/check_fullsize.py --sdgen "$BUILD/sdgen"; }
@@ -47,7 +53,7 @@ step_tsan() { make tsan; }
 step_aarch64() { sh tools/check_aarch64.sh; }
 step_fuzz() { FUZZ_SECONDS=${FUZZ_SECONDS:-600} make fuzz; }
 
-[ $# -gt 0 ] || set -- check live tokens image ckpt fullsize clang asan tsan aarch64 fuzz
+[ $# -gt 0 ] || set -- check live tokens prompts infotext samplers image ckpt fullsize clang asan tsan aarch64 fuzz
 make -s -j"$(nproc)" test-programs || exit 1
 passed=0
 failed=0

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Finds the coefficients of Phi(-a) = exp(-a^2/2) Q(t), t = 1/(1 + p a), a >= 0, that the vector GELU in
-kernels/x86/elementwise.inc uses: Q(t) = t (q1 + q2 t + ... + q9 t^8), the form of Abramowitz & Stegun 7.1.26 with
+kernels/vec/math.inc uses: Q(t) = t (q1 + q2 t + ... + q9 t^8), the form of Abramowitz & Stegun 7.1.26 with
 more terms. The exact Q is erfcx(a / sqrt 2) / 2; the fit minimises the largest relative error over 0 <= a <= 15 (a
 linear program over Chebyshev points). Prints the coefficients and the error of their f32 evaluation, in units of
 2^-24.

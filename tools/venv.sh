@@ -10,6 +10,8 @@ if ! cmp -s tools/requirements.txt "$stamp"; then
     rm -rf .venv
     python3 -m venv .venv
     .venv/bin/pip --quiet install -r tools/requirements.txt
+    # Readers of parameters texts, without the windows that they come with. A change here: remove .venv.
+    .venv/bin/pip --quiet install --no-deps sd-parsers==0.6 sd-prompt-reader==1.3.5
     # transformers imports torchvision when it finds one, and the PyPI build fails beside a CPU torch.
     .venv/bin/pip --quiet uninstall -y torchvision
     .venv/bin/python -c 'import torch, diffusers, transformers, safetensors, scipy'

@@ -62,6 +62,20 @@ void sdg_pack_pairs_c(void *bp, size_t nr, const float *b, size_t b_row, size_t 
                     j < n && p + s < k ? narrow(b[j * b_row + (p + s) * b_col]) : (uint16_t)0;
 }
 
+/* Rounded up to whole tiles: 32 deep, 16 columns wide. */
+void sdg_pack_tiles_c(void *bp, size_t nr, const float *b, size_t b_row, size_t b_col, size_t n,
+                      size_t k)
+{
+    enum { DEEP = 32, WIDE = 16 };
+    uint16_t *y = bp;
+    for (size_t p = 0; p < (k + DEEP - 1) / DEEP * DEEP; p++)
+        for (size_t j = 0; j < nr; j++) {
+            const size_t tile = p / DEEP * (DEEP * nr) + j / WIDE * (DEEP * WIDE);
+            y[tile + p % DEEP / 2 * (2 * WIDE) + j % WIDE * 2 + p % 2] =
+                j < n && p < k ? narrow(b[j * b_row + p * b_col]) : (uint16_t)0;
+        }
+}
+
 /* ---- preparing A ----------------------------------------------------------------------------- */
 
 static float prepare(const float *x, const float *scale, const float *shift, bool silu, size_t i)

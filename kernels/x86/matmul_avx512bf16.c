@@ -2,5 +2,5 @@
  * with nothing to gain here. */
 #include "vec_avx512bf16.h"
 
-enum { MR = 14, NV = 2 };
-#include "matmul.inc"
+enum { MR = 14, NV = 2, NR = NV * VF };
+#include "vec/matmul.inc"

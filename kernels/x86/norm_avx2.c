@@ -1,4 +1,4 @@
 /* norm_avx2.c - the kernels of norm.inc with AVX2, FMA and F16C. */
 #include "vec_avx2.h"
 
-#include "norm.inc"
+#include "vec/norm.inc"

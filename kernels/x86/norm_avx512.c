@@ -1,4 +1,4 @@
 /* norm_avx512.c - the kernels of norm.inc with AVX-512. */
 #include "vec_avx512.h"
 
-#include "norm.inc"
+#include "vec/norm.inc"

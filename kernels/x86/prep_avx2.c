@@ -1,4 +1,4 @@
 /* prep_avx2.c - prep.inc for avx2. */
 #include "vec_avx2.h"
 
-#include "prep.inc"
+#include "vec/prep.inc"

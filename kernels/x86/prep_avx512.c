@@ -1,4 +1,4 @@
 /* prep_avx512.c - prep.inc for avx512. */
 #include "vec_avx512.h"
 
-#include "prep.inc"
+#include "vec/prep.inc"

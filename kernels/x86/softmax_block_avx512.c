@@ -2,5 +2,5 @@
  * has. */
 #include "vec_avx512.h"
 
-enum { NV = 2 };
-#include "softmax_block.inc"
+enum { NV = 2, NR = NV * VF, K_STEP = 2 };
+#include "vec/softmax_block.inc"

@@ -1,4 +1,4 @@
 /* widen_avx2.c - the kernels of widen.inc with AVX2, FMA and F16C. */
 #include "vec_avx2.h"
 
-#include "widen.inc"
+#include "vec/widen.inc"

@@ -1,4 +1,4 @@
 /* widen_avx512.c - the kernels of widen.inc with AVX-512. */
 #include "vec_avx512.h"
 
-#include "widen.inc"
+#include "vec/widen.inc"

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/utf8.h"
+
 void sdg_log(const struct sdg_log *log, int level, const char *format, ...)
 {
     if (!log || !log->fn) return;
@@ -12,7 +14,6 @@ void sdg_log(const struct sdg_log *log, int level, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    for (unsigned char *c = (unsigned char *)text; *c; c++)
-        if (*c < 0x20 || *c == 0x7f) *c = '?';
+    sdg_utf8_clean(text);
     log->fn(log->user, level, text);
 }

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/utf8.h"
+
 sdgen_status sdg_fail(sdgen_error *err, sdgen_status code, const char *format, ...)
 {
     if (!err) return code;
@@ -11,8 +13,7 @@ sdgen_status sdg_fail(sdgen_error *err, sdgen_status code, const char *format, .
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    for (unsigned char *c = (unsigned char *)err->text; *c; c++)
-        if (*c < 0x20 || *c == 0x7f) *c = '?';
+    sdg_utf8_clean(err->text);
     err->status = code;
     return code;
 }

@@ -48,6 +48,27 @@ uint32_t sdg_utf8_next(const char **s)
     return code;
 }
 
+bool sdg_utf8_is_control(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0);
+}
+
+void sdg_utf8_clean(char *text)
+{
+    char *to = text;
+    for (const char *at = text, *start; *(start = at);) {
+        const uint32_t code = sdg_utf8_next(&at);
+        const size_t n = (size_t)(at - start);
+        if (sdg_utf8_is_control(code) || !sdg_utf8_length((const uint8_t *)start, n)) {
+            *to++ = '?';
+        } else {
+            memmove(to, start, n);
+            to += n;
+        }
+    }
+    *to = 0;
+}
+
 size_t sdg_utf8_length(const uint8_t *p, size_t size)
 {
     uint32_t code;

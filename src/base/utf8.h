@@ -20,6 +20,14 @@ size_t sdg_utf8_encode(char to[4], uint32_t code);
  * where *s stays. */
 uint32_t sdg_utf8_next(const char **s);
 
+/* Does it steer a terminal instead of showing something? C0, DEL and C1 (The Unicode Standard,
+ * section 23.1): U+009B alone begins an escape sequence. */
+bool sdg_utf8_is_control(uint32_t code);
+
+/* Makes a line of text that strangers had a hand in safe to show: control characters and bytes that
+ * are not UTF-8 become '?'. In place; it may get shorter. */
+void sdg_utf8_clean(char *text);
+
 /* Length of the character at p, of which size bytes can be read: 1 to 4, or 0 when it is malformed:
  * overlong, cut, a surrogate, or above U+10FFFF. */
 size_t sdg_utf8_length(const uint8_t *p, size_t size);

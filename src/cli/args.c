@@ -128,8 +128,10 @@ static bool read_real(double *value, const char *text)
 
 static int wrong_number(const struct sdg_arg *a, const char *called, const char *text)
 {
-    const char *kind = a->kind == SDG_ARG_REAL ? "number" : "whole number";
-    return sdg_say_usage("%s %s: must be a %s from %.19g to %.19g", called, text, kind, a->min,
+    if (a->kind == SDG_ARG_REAL)
+        return sdg_say_usage("%s %s: must be a number from %.10g to %.10g", called, text, a->min,
+                             a->max);
+    return sdg_say_usage("%s %s: must be a whole number from %.19g to %.19g", called, text, a->min,
                          a->max);
 }
 

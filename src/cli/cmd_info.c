@@ -1,7 +1,9 @@
 /* cmd_info.c - `sdgen info IMAGE`: how a picture was made, as it says itself. */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cjson/cJSON.h>
 
 #include "base/utf8.h"
@@ -25,7 +27,7 @@ static void print_clean(const char *text, int indent)
             printf("\n%*s", indent, "");
         else if (c == '\t')
             putchar(' ');
-        else if (c < 0x20 || (c >= 0x7f && c < 0xa0))
+        else if (sdg_utf8_is_control(c))
             putchar('?');
         else
             fwrite(start, 1, (size_t)(text - start), stdout);
@@ -124,12 +126,17 @@ static int print_json(const struct sdg_picture *p)
         cJSON_AddItemToArray(unknown, o);
     }
     cJSON_AddStringToObject(root, "text", p->text);
-    char *text = cJSON_Print(root);
-    cJSON_Delete(root);
-    if (!text) return sdg_say_failure("out of memory");
-    puts(text);
-    cJSON_free(text);
-    return SDG_EXIT_OK;
+    return sdg_say_json(root);
+}
+
+/* Byte for byte into a file or a pipe; a terminal would obey what a stranger wrote. */
+static void print_raw(const char *text)
+{
+    if (isatty(STDOUT_FILENO))
+        print_clean(text, 0);
+    else
+        fputs(text, stdout);
+    putchar('\n');
 }
 
 int sdg_cmd_info(int argc, char **argv)
@@ -145,7 +152,7 @@ int sdg_cmd_info(int argc, char **argv)
         if (o.json)
             end = print_json(&p);
         else if (o.raw)
-            puts(p.text);
+            print_raw(p.text);
         else
             print_text(&p);
     }

@@ -150,16 +150,6 @@ static cJSON *schedulers_json(void)
 
 /* ---- the command ---- */
 
-static int print_json(cJSON *list)
-{
-    char *text = list ? cJSON_Print(list) : NULL;
-    cJSON_Delete(list);
-    if (!text) return sdg_say_failure("out of memory");
-    puts(text);
-    cJSON_free(text);
-    return SDG_EXIT_OK;
-}
-
 int sdg_cmd_list(int argc, char **argv)
 {
     struct sdg_list_options o = {0};
@@ -170,7 +160,7 @@ int sdg_cmd_list(int argc, char **argv)
         return sdg_say_usage("list what? samplers or schedulers; see sdgen list --help");
     result = SDG_EXIT_OK;
     if (o.json)
-        result = print_json(samplers ? samplers_json() : schedulers_json());
+        result = sdg_say_json(samplers ? samplers_json() : schedulers_json());
     else if (samplers)
         samplers_text();
     else

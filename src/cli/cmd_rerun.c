@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "cli/commands.h"
 #include "cli/message.h"
 #include "cli/modeldir.h"
@@ -211,6 +212,30 @@ static void choose_vae(struct work *w)
 
 /* ---- the command ---- */
 
+/* Is there anything that a terminal would obey? */
+static bool steers(const char *word)
+{
+    while (*word) {
+        const uint32_t code = sdg_utf8_next(&word);
+        if (sdg_utf8_is_control(code) && code != '\n' && code != '\t') return true;
+    }
+    return false;
+}
+
+/* In $'...' (POSIX.1-2024, Shell Command Language, section 2.2.4), all but ASCII in octal. */
+static void print_escaped(const char *word)
+{
+    fputs("$'", stdout);
+    for (; *word; word++) {
+        const unsigned char c = (unsigned char)*word;
+        if (c < 0x20 || c >= 0x7f)
+            printf("\\%03o", c);
+        else
+            printf(c == '\'' || c == '\\' ? "\\%c" : "%c", c);
+    }
+    putchar('\'');
+}
+
 /* One word as a shell reads it. */
 static void print_word(const char *word)
 {
@@ -219,6 +244,10 @@ static void print_word(const char *word)
     putchar(' ');
     if (word[0] && word[strspn(word, safe)] == 0) {
         fputs(word, stdout);
+        return;
+    }
+    if (steers(word)) {
+        print_escaped(word);
         return;
     }
     putchar('\'');

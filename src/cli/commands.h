@@ -14,6 +14,7 @@ int sdg_cmd_info(int argc, char **argv);
 int sdg_cmd_rerun(int argc, char **argv);
 
 extern const struct sdg_command sdg_command_generate; /* options_generate.c */
+extern const struct sdg_command sdg_command_bench;    /* cmd_bench.c */
 
 /* The i-th command, the one that is meant when none is named first; NULL past the end. */
 const struct sdg_command *sdg_command_at(int i);

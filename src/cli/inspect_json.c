@@ -7,6 +7,8 @@
 #include <string.h>
 #include <cjson/cJSON.h>
 
+#include "cli/message.h"
+
 static void add_shape(cJSON *object, const char *key, const int64_t *shape, int rank)
 {
     cJSON *array = cJSON_AddArrayToObject(object, key);
@@ -120,10 +122,7 @@ static void add_scan(cJSON *root, const struct sdg_inspection *r)
 
 static void print(cJSON *root)
 {
-    char *text = cJSON_Print(root);
-    puts(text ? text : "{\"ok\": false, \"error\": \"out of memory\"}");
-    cJSON_free(text);
-    cJSON_Delete(root);
+    if (sdg_say_json(root) != SDG_EXIT_OK) puts("{\"ok\": false, \"error\": \"out of memory\"}");
 }
 
 void sdg_inspect_json(const struct sdg_inspection *r)

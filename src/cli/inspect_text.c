@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 enum {
     LIST_CUT = 10,    /* entries of a list before "... and N more" */
     VALUE_CUT = 68,   /* bytes of a metadata value */
@@ -34,9 +36,12 @@ static void put_clean(const char *s, size_t cut)
     const size_t length = strlen(s);
     size_t shown = cut && length > cut ? cut : length;
     while (shown < length && shown > 0 && ((unsigned char)s[shown] & 0xc0) == 0x80) shown--;
-    for (size_t i = 0; i < shown; i++) {
-        const unsigned char c = (unsigned char)s[i];
-        putchar(c < 0x20 || c == 0x7f ? '?' : c);
+    for (const char *at = s; at < s + shown;) {
+        const char *start = at;
+        if (sdg_utf8_is_control(sdg_utf8_next(&at)))
+            putchar('?');
+        else
+            fwrite(start, 1, (size_t)(at - start), stdout);
     }
     if (shown < length) fputs("...", stdout);
 }

@@ -148,7 +148,11 @@ static const struct sdg_command list = {
 static const struct sdg_arg info_args[] = {
     {.name = "IMAGE", .kind = SDG_ARG_OPERAND, .at = INFO(path), .brief = "PNG, JPEG or WebP"},
     {.name = "json", .kind = SDG_ARG_FLAG, .at = INFO(json), .brief = "print one JSON object"},
-    {.name = "raw", .kind = SDG_ARG_FLAG, .at = INFO(raw), .brief = "the text as it was found"},
+    {.name = "raw",
+     .kind = SDG_ARG_FLAG,
+     .at = INFO(raw),
+     .brief = "the text as it was found",
+     .more = "In a terminal, control characters become '?'."},
     {.name = "help", .letter = 'h', .kind = SDG_ARG_HELP, .brief = "this text"},
     {0},
 };
@@ -197,7 +201,7 @@ static const struct sdg_command rerun = {
 /* ---- all of them ---- */
 
 static const struct sdg_command *const commands[] = {
-    &sdg_command_generate, &inspect, &tokens, &list, &info, &rerun};
+    &sdg_command_generate, &inspect, &tokens, &list, &info, &rerun, &sdg_command_bench};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 const struct sdg_command *sdg_command_at(int i)

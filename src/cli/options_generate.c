@@ -52,11 +52,19 @@ static const struct sdg_arg generate_args[] = {
          "normalisation and softmax stay f32. auto takes it there, and f32 elsewhere. f32 keeps "
          "closest to the originals.",
      .rare = true},
+    {.name = "exact-conv",
+     .kind = SDG_ARG_FLAG,
+     .at = LOAD(exact_conv),
+     .brief = "convolutions without Winograd's transforms",
+     .more =
+         "By default 3x3 convolutions take fewer products after a transform of tiles (Winograd; "
+         "Lavin and Gray 2016), which rounds a little differently. This switches it off.",
+     .rare = true},
     {.name = "isa",
      .kind = SDG_ARG_NAME,
      .at = LOAD(isa),
      .value = "NAME",
-     .choices = "c|avx2|avx512|avx512bf16|amx",
+     .choices = "c|neon|avx2|avx512|avx512bf16|amx",
      .brief = "limit (auto)",
      .more =
          "Instruction set to use at most; it can only lower what the processor has. c is plain C "
@@ -200,7 +208,8 @@ static const struct sdg_arg generate_args[] = {
      .more =
          "Sets every convention at once: sampler and its arithmetic, noise levels, noise source, "
          "prompt language, clip-skip counting, long prompts, rounding. Single options override "
-         "it."},
+         "it. Sizes are drawn as asked: stable-diffusion.cpp itself rounds them up to multiples of "
+         "64."},
 
     {.name = "Sampling", .kind = SDG_ARG_GROUP},
     {.name = "sampling-method",
@@ -527,7 +536,7 @@ const struct sdg_command sdg_command_generate = {
     .name = "generate",
     .synopsis = "-m FILE -p TEXT [options]     (\"generate\" may be left out)",
     .brief = "Draws pictures from a Stable Diffusion checkpoint and a prompt on the CPU.",
-    .notes = "Other commands: inspect, tokens, list, info, rerun. sdgen COMMAND --help",
+    .notes = "Other commands: inspect, tokens, list, info, rerun, bench. sdgen COMMAND --help",
     .args = generate_args,
     .run = sdg_cmd_generate,
 };

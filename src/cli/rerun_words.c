@@ -360,9 +360,9 @@ static void seed(struct sdg_rerun *r)
         add(r, "batch-noise", "joint");
         add(r, "batch-size", size);
         add(r, "batch-count", size);
-        if (pos)
-            sdg_say("draws the whole batch of %s: this picture is number %ld of it", size,
-                    strtol(pos, NULL, 10) + 1);
+        if (pos) /* counted from 0, and a stranger's number */
+            sdg_say("draws the whole batch of %s: this picture is number %.0f of it", size,
+                    strtod(pos, NULL) + 1);
         else
             sdg_say("draws the whole batch of %s: this picture is one of it", size);
     }

@@ -71,7 +71,7 @@ static void print_text(const char *text)
 {
     for (uint32_t code; (code = sdg_utf8_next(&text)) != 0;) {
         char bytes[4];
-        if (code < 32 || (code >= 127 && code < 160)) code = ' ';
+        if (sdg_utf8_is_control(code)) code = ' ';
         fwrite(bytes, 1, sdg_utf8_encode(bytes, code), stdout);
     }
 }

@@ -34,14 +34,20 @@ struct attention {
 /* What one worker needs, as parts of its scratch. */
 struct desk {
     float *queries;            /* Q^T packed [depth][nr] */
-    float *scores;             /* S^T, then P^T [KEYS][nr] */
+    float *scores;             /* S^T [KEYS][nr] */
+    void *p;                   /* P^T, as the product reads it: in place of S^T, but for tiles */
     float *out;                /* O^T [hd][nr] */
     float *max, *sum, *factor; /* [nr] */
 };
 
+static bool in_place(const struct attention *a)
+{
+    return a->mul->layout != SDG_MATMUL_TILES;
+}
+
 static size_t desk_floats(const struct attention *a)
 {
-    return (a->depth + KEYS + a->hd + 3) * a->mul->nr;
+    return (a->depth + KEYS + (in_place(a) ? 0 : KEYS / 2) + a->hd + 3) * a->mul->nr;
 }
 
 static struct desk desk_of(const struct attention *a, int worker)
@@ -50,7 +56,8 @@ static struct desk desk_of(const struct attention *a, int worker)
     float *p = sdg_scratch_of(&a->scratch, worker);
     struct desk d = {.queries = p};
     d.scores = d.queries + a->depth * nr;
-    d.out = d.scores + KEYS * nr;
+    d.p = in_place(a) ? d.scores : d.scores + KEYS * nr;
+    d.out = d.scores + (in_place(a) ? KEYS : KEYS + KEYS / 2) * nr;
     d.max = d.out + a->hd * nr;
     d.sum = d.max + nr;
     d.factor = d.sum + nr;
@@ -133,7 +140,7 @@ static void attend_block(const struct attention *a, const struct desk *d, size_t
     };
     a->mul->run(&scores);
     if (a->causal) hide(d->scores, &keys, first_query, nr);
-    a->mul->softmax_block(d->scores, d->scores, d->max, d->sum, d->factor, keys.count,
+    a->mul->softmax_block(d->p, d->scores, d->max, d->sum, d->factor, keys.count,
                           1.0f / sqrtf((float)a->hd));
     rescale(d->out, d->factor, a->hd, nr);
     const struct sdg_product values = {
@@ -145,7 +152,7 @@ static void attend_block(const struct attention *a, const struct desk *d, size_t
         .lda = a->v_pitch,
         .taps = &tap,
         .tap_count = 1,
-        .b = d->scores,
+        .b = d->p,
         .m = a->hd,
         .n = nr,
         .k = (keys.count + step - 1) / step * step,

@@ -10,21 +10,15 @@
  * The input is prepared a strip at a time: normalised, activated, rounded, padded with zeros, and
  * doubled where an upsampling comes before. Strips of small maps hold several images, strips of
  * large ones a band of lines with the rim that the filter needs. */
+#include "ops/phases.h"
 #include "ops/prepare.h"
 #include "ops/product.h"
+#include "ops/winograd.h"
 
 enum { STRIP_BYTES = 16 << 20, MOST_TAPS = 64 };
 
-struct conv {
-    struct sdg_ops *o;
-    const struct sdg_matmul *mul;
-    struct sdg_panels panels;
-    float *y;
-    const float *x, *residual;
-    const struct sdg_prologue *pro;
-    const float *bias; /* [n][out], or NULL */
-    struct sdg_conv_geometry g;
-    size_t kh, kw;
+struct direct {
+    const struct sdg_convolution *c;
     ptrdiff_t taps[MOST_TAPS];
     struct sdg_padded strip;
     struct sdg_cut images, bands; /* bands of output lines; more than one only for single images */
@@ -58,38 +52,41 @@ static const float *combine_biases(struct sdg_ops *o, const struct sdg_tensor *b
 }
 
 /* Padded lines that `lines` output lines read. */
-static size_t lines_under(const struct conv *c, size_t lines)
+static size_t lines_under(const struct sdg_convolution *c, size_t lines)
 {
     return (lines - 1) * (size_t)c->g.stride + c->kh;
 }
 
 /* Cuts the work into strips of about STRIP_BYTES and takes the memory of one. */
-static void plan_strips(struct conv *c)
+static void plan_strips(struct direct *d)
 {
-    struct sdg_padded *s = &c->strip;
-    s->pitch = sdg_row_pitch(c->mul, c->panels.in);
+    const struct sdg_convolution *c = d->c;
+    const struct sdg_matmul *mul = c->panels.mul;
+    struct sdg_padded *s = &d->strip;
+    s->pitch = sdg_row_pitch(mul, c->panels.in);
     s->columns = (c->g.ow - 1) * (size_t)c->g.stride + c->kw;
-    const size_t line = s->columns * s->pitch * sdg_matmul_element(c->mul);
+    const size_t line = s->columns * s->pitch * sdg_matmul_element(mul);
     const size_t image = line * lines_under(c, c->g.oh), fit = STRIP_BYTES / image;
-    c->images = sdg_cut_at_most(c->g.n, fit ? fit : 1, 1);
+    d->images = sdg_cut_at_most(c->g.n, fit ? fit : 1, 1);
     size_t lines = STRIP_BYTES / line;
     lines = lines > c->kh ? (lines - c->kh) / (size_t)c->g.stride + 1 : 1;
-    c->bands = sdg_cut_at_most(c->g.oh, fit ? c->g.oh : lines, 1);
-    s->y = sdg_arena_alloc(c->o->work, c->images.size * lines_under(c, c->bands.size), line);
+    d->bands = sdg_cut_at_most(c->g.oh, fit ? c->g.oh : lines, 1);
+    s->y = sdg_arena_alloc(c->o->work, d->images.size * lines_under(c, d->bands.size), line);
     for (size_t i = 0; i < c->kh * c->kw; i++)
-        c->taps[i] = (ptrdiff_t)((i / c->kw * s->columns + i % c->kw) * s->pitch);
+        d->taps[i] = (ptrdiff_t)((i / c->kw * s->columns + i % c->kw) * s->pitch);
 }
 
 /* Lines `band` of images `images`. */
-static void run_strip(struct conv *c, const struct sdg_span *images, const struct sdg_span *band)
+static void run_strip(struct direct *d, const struct sdg_span *images, const struct sdg_span *band)
 {
-    struct sdg_padded *s = &c->strip;
+    const struct sdg_convolution *c = d->c;
+    struct sdg_padded *s = &d->strip;
     const size_t out = c->panels.out, stride = (size_t)c->g.stride, row = c->g.ow * out;
     s->image = images->first;
     s->images = images->count;
     s->line = band->first * stride;
     s->lines = lines_under(c, band->count);
-    sdg_prepare_map(c->o, s, c->mul, c->x, c->panels.in, c->pro, &c->g);
+    sdg_prepare_map(c->o, s, c->panels.mul, c->x, c->panels.in, c->pro, &c->g);
     const size_t at = images->first * c->g.oh * row + band->first * row;
     const struct sdg_multiply m = {
         .panels = &c->panels,
@@ -100,7 +97,7 @@ static void run_strip(struct conv *c, const struct sdg_span *images, const struc
         .a = s->y,
         .a_at = {s->lines * s->columns * s->pitch, stride * s->columns * s->pitch,
                  stride * s->pitch},
-        .taps = c->taps,
+        .taps = d->taps,
         .y = c->y + at,
         .residual = c->residual ? c->residual + at : NULL,
         .y_at = {c->g.oh * row, row, out},
@@ -110,34 +107,55 @@ static void run_strip(struct conv *c, const struct sdg_span *images, const struc
     sdg_multiply(c->o, &m);
 }
 
-static void run(struct conv *c)
+static void run_direct(const struct sdg_convolution *c)
 {
-    plan_strips(c);
-    for (size_t i = 0; i < c->images.count; i++)
-        for (size_t b = 0; b < c->bands.count; b++) {
-            const struct sdg_span images = sdg_cut_piece(&c->images, i);
-            const struct sdg_span band = sdg_cut_piece(&c->bands, b);
-            run_strip(c, &images, &band);
+    struct direct d = {.c = c};
+    plan_strips(&d);
+    for (size_t i = 0; i < d.images.count; i++)
+        for (size_t b = 0; b < d.bands.count; b++) {
+            const struct sdg_span images = sdg_cut_piece(&d.images, i);
+            const struct sdg_span band = sdg_cut_piece(&d.bands, b);
+            run_strip(&d, &images, &band);
             if (c->o->dry) return; /* the first strip is the largest */
         }
+}
+
+static void run(const struct sdg_convolution *c, enum sdg_conv_way way)
+{
+    switch (way) {
+    case SDG_CONV_WINOGRAD_4: sdg_winograd(c, 4); break;
+    case SDG_CONV_WINOGRAD_2: sdg_winograd(c, 2); break;
+    case SDG_CONV_PHASES: sdg_phases(c); break;
+    default: run_direct(c); break;
+    }
+}
+
+bool sdg_conv_by(struct sdg_ops *o, enum sdg_conv_way way, float *y, const float *x,
+                 const struct sdg_prologue *pro, const struct sdg_conv *w,
+                 const float *channel_bias, const float *residual,
+                 const struct sdg_conv_geometry *g)
+{
+    struct sdg_convolution c = {.o = o, .y = y, .x = x, .residual = residual, .g = *g};
+    c.panels = sdg_panels_of(o, sdg_ops_matmul(o, false), &w->weight);
+    c.kh = (size_t)w->weight.shape[2];
+    c.kw = (size_t)w->weight.shape[3];
+    c.pro = pro && pro->scale ? pro : NULL;
+    if (way == SDG_CONV_WAYS) way = sdg_conv_choose(&c);
+    if (!sdg_conv_can(&c, way)) return false;
+    if (o->dry)
+        o->macs += (double)(g->n * g->oh * g->ow) * (double)c.panels.out *
+                   (double)(c.panels.in * c.panels.taps);
+    if (g->n == 0 || g->oh == 0 || g->ow == 0 || c.panels.out == 0 || c.panels.in == 0) return true;
+    const size_t mark = sdg_arena_mark(o->work);
+    c.bias = combine_biases(o, &w->bias, channel_bias, g->n, c.panels.out);
+    run(&c, way);
+    sdg_arena_release(o->work, mark);
+    return true;
 }
 
 void sdg_op_conv(struct sdg_ops *o, float *y, const float *x, const struct sdg_prologue *pro,
                  const struct sdg_conv *w, const float *channel_bias, const float *residual,
                  const struct sdg_conv_geometry *g)
 {
-    const struct sdg_matmul *mul = sdg_ops_matmul(o, false);
-    struct conv c = {.o = o, .mul = mul, .y = y, .x = x, .residual = residual, .g = *g};
-    c.panels = sdg_panels_of(o, mul, &w->weight);
-    c.kh = (size_t)w->weight.shape[2];
-    c.kw = (size_t)w->weight.shape[3];
-    c.pro = pro && pro->scale ? pro : NULL;
-    if (o->dry)
-        o->macs += (double)(g->n * g->oh * g->ow) * (double)c.panels.out *
-                   (double)(c.panels.in * c.panels.taps);
-    if (g->n == 0 || g->oh == 0 || g->ow == 0 || c.panels.out == 0 || c.panels.in == 0) return;
-    const size_t mark = sdg_arena_mark(o->work);
-    c.bias = combine_biases(o, &w->bias, channel_bias, g->n, c.panels.out);
-    run(&c);
-    sdg_arena_release(o->work, mark);
+    sdg_conv_by(o, SDG_CONV_WAYS, y, x, pro, w, channel_bias, residual, g);
 }

@@ -30,6 +30,7 @@ struct sdg_ops {
     int threads;
     bool bf16;               /* matrix products round their inputs to bf16; sums stay f32; not
                                 where there is one token: time embeddings */
+    bool exact_conv;         /* convolutions multiply tap by tap: no Winograd, no phase filters */
     struct sdg_packs *packs; /* packed weights, or NULL; a dry run notes which ones are read */
     bool dry;
     const volatile int *cancel; /* may be NULL */

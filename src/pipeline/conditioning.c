@@ -18,6 +18,12 @@
 
 /* ---- layout ---- */
 
+/* How long the encoding of a text is; one made of pieces has a chunk for each section. */
+static size_t chunks_of(const struct sdg_prompt_text *text)
+{
+    return text->piece_count ? text->section_count : text->chunks.count;
+}
+
 static int by_text(const void *a, const void *b)
 {
     const size_t x = ((const struct sdg_encoding *)a)->text;
@@ -31,7 +37,7 @@ static size_t lay_out_part(struct sdg_encoding *e, const struct sdg_prompt *prom
 {
     size_t count = 0, chunks = 1;
     for (size_t i = 0; i < part->count; i++) {
-        const size_t text = part->turns[i].text, n = prompt->texts[text].chunks.count;
+        const size_t text = part->turns[i].text, n = chunks_of(&prompt->texts[text]);
         e[i] = (struct sdg_encoding) {.text = text, .turns = 1};
         if (n > chunks) chunks = n;
     }
@@ -154,9 +160,11 @@ static void emphasise_part(const struct sdg_conditioning *c, size_t part,
     if (emphasis == SDG_EMPHASIS_ORIGINAL && to - from > 1)
         for (size_t i = 0; i < c->encodings[from].chunks; i++) emphasise_together(c, from, to, i);
     else
-        for (size_t k = from; k < to; k++)
-            sdg_emphasise(encoding_at(c, k), &c->prompt->texts[c->encodings[k].text].chunks,
-                          c->empty, c->width, emphasis);
+        for (size_t k = from; k < to; k++) {
+            const struct sdg_prompt_text *text = &c->prompt->texts[c->encodings[k].text];
+            if (text->piece_count) continue; /* its pieces were weighted one by one */
+            sdg_emphasise(encoding_at(c, k), &text->chunks, c->empty, c->width, emphasis);
+        }
 }
 
 /* ---- encoding ---- */
@@ -174,7 +182,7 @@ static void pad_with_empty(struct sdg_conditioning *c, size_t k)
 {
     const size_t count = SDG_CHUNK_LENGTH * c->width;
     const struct sdg_encoding *e = &c->encodings[k];
-    for (size_t i = c->prompt->texts[e->text].chunks.count; i < e->chunks; i++)
+    for (size_t i = chunks_of(&c->prompt->texts[e->text]); i < e->chunks; i++)
         memcpy(encoding_at(c, k) + i * count, c->empty, count * sizeof(float));
 }
 
@@ -187,15 +195,39 @@ static void pad_with_last_row(struct sdg_conditioning *c, size_t k)
         memcpy(z + i * c->width, z + (have - 1) * c->width, c->width * sizeof(float));
 }
 
+/* A text of compel's, piece by piece: encoded, weighted, added to its section. Weights of a whole
+ * text (blend, and) act even where those of words are ignored; then nothing is hidden. */
+static void encode_pieces(struct sdg_conditioning *c, float *y, const struct sdg_prompt_text *text,
+                          struct sdg_ops *o, const struct sdg_clip *clip, int skip,
+                          enum sdg_emphasis emphasis)
+{
+    const size_t count = SDG_CHUNK_LENGTH * c->width, mark = sdg_arena_mark(o->work);
+    const bool ignored = emphasis == SDG_EMPHASIS_IGNORE || emphasis == SDG_EMPHASIS_NONE;
+    float *z = sdg_arena_floats(o->work, count);
+    if (!o->dry) memset(y, 0, text->section_count * count * sizeof *y);
+    for (size_t i = 0; i < text->piece_count; i++) {
+        const struct sdg_prompt_piece *piece = &text->pieces[i];
+        sdg_clip_forward_hiding(o, z, piece->chunks.ids, ignored ? NULL : piece->hidden, clip, 1,
+                                SDG_CHUNK_LENGTH, skip);
+        if (o->dry) continue;
+        sdg_emphasise(z, &piece->chunks, c->empty, c->width, emphasis);
+        sdg_add_piece(y, z, piece, c->width);
+    }
+    sdg_arena_release(o->work, mark);
+}
+
 void sdg_conditioning_encode(struct sdg_conditioning *c, struct sdg_ops *o,
                              const struct sdg_clip *clip, int skip, enum sdg_emphasis emphasis)
 {
     const size_t parts = c->prompt->part_count, count = c->first[parts];
     encode_empty(c, o, clip, skip);
     for (size_t k = 0; k < count; k++) {
-        const struct sdg_chunks *chunks = &c->prompt->texts[c->encodings[k].text].chunks;
-        sdg_clip_forward(o, encoding_at(c, k), chunks->ids, clip, chunks->count, SDG_CHUNK_LENGTH,
-                         skip);
+        const struct sdg_prompt_text *text = &c->prompt->texts[c->encodings[k].text];
+        if (text->piece_count)
+            encode_pieces(c, encoding_at(c, k), text, o, clip, skip, emphasis);
+        else
+            sdg_clip_forward(o, encoding_at(c, k), text->chunks.ids, clip, text->chunks.count,
+                             SDG_CHUNK_LENGTH, skip);
         if (!o->dry) pad_with_empty(c, k);
     }
     for (size_t i = 0; i < parts && !o->dry; i++) emphasise_part(c, i, emphasis);

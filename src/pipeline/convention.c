@@ -63,11 +63,6 @@ static const struct sdg_convention conventions[] = {
 };
 enum { COUNT = sizeof conventions / sizeof conventions[0] };
 
-const char *sdg_convention_name(int i)
-{
-    return i >= 0 && i < COUNT ? conventions[i].name : NULL;
-}
-
 sdgen_status sdg_convention_find(const struct sdg_convention **c, const char *name,
                                  sdgen_error *err)
 {

@@ -32,9 +32,6 @@ struct sdg_convention {
 SDGEN_MUST_CHECK sdgen_status sdg_convention_find(const struct sdg_convention **c, const char *name,
                                                   sdgen_error *err);
 
-/* The i-th program's name, NULL past the end. */
-const char *sdg_convention_name(int i);
-
 /* By any spelling. Errors: SDGEN_ERR_ARG with the names there are. */
 SDGEN_MUST_CHECK sdgen_status sdg_prompt_language_find(enum sdg_prompt_language *language,
                                                        const char *name, sdgen_error *err);

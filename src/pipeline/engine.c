@@ -25,6 +25,7 @@ struct sdg_ops sdg_engine_ops(const struct sdgen_engine *e, struct sdg_arena *wo
         .work = work,
         .threads = e->threads,
         .bf16 = e->bf16,
+        .exact_conv = e->exact_conv,
         .packs = e->packs,
         .cancel = cancel,
     };
@@ -39,15 +40,15 @@ static sdgen_status choose_isa(enum sdg_isa *isa, const char *name, sdgen_error 
     if (!name || strcmp(name, "auto") == 0) return SDGEN_OK;
     for (int i = 0; i < SDG_ISA_COUNT; i++) {
         if (strcmp(name, sdg_isa_label((enum sdg_isa)i)) != 0) continue;
-        if (i > (int)best)
+        if (!sdg_isa_is_here((enum sdg_isa)i))
             return sdg_fail(err, SDGEN_ERR_ARG, "--isa %s: this machine has no more than %s", name,
                             sdg_isa_label(best));
         *isa = (enum sdg_isa)i;
         return SDGEN_OK;
     }
-    return sdg_fail(err, SDGEN_ERR_ARG,
-                    "--isa %s: no such tier; there are auto, c, avx2, avx512, avx512bf16 and amx",
-                    name);
+    return sdg_fail(
+        err, SDGEN_ERR_ARG,
+        "--isa %s: no such tier; there are auto, c, neon, avx2, avx512, avx512bf16 and amx", name);
 }
 
 /* auto is a rule on the processor, never a measurement: bits must not depend on a clock. */
@@ -116,6 +117,7 @@ sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, 
     e->threads = params->threads > 0 ? params->threads : sdg_physical_cores();
     SDG_TRY(choose_isa(&e->isa, params->isa, error));
     SDG_TRY(choose_precision(e, params->precision, error));
+    e->exact_conv = params->exact_conv != 0;
     sdg_kernels_init(&e->kernels, e->isa);
 
     report_load(params, 0, 3);

@@ -14,6 +14,7 @@ struct sdgen_engine {
     struct sdg_kernels kernels; /* the tier's table */
     struct sdg_packs *packs;    /* weights as its products read them */
     bool bf16;                  /* inputs of matrix products are rounded to bf16 */
+    bool exact_conv;            /* no convolution by transforms */
     enum sdg_isa isa;
     int threads;
     struct sdg_log log;

@@ -132,8 +132,7 @@ static sdgen_status plan_list(struct sdg_plan *p, sdgen_error *err)
     p->schedule_chosen = true;
     const sdgen_status status = read_list(q, flag, a->sigmas ? a->sigmas : a->timesteps, err);
     if (status != SDGEN_OK) return status;
-    const int last = q->list_count - 1;
-    const int entries = a->sigmas && last > 0 && q->list[last] == 0 ? last : q->list_count;
+    const int entries = q->list_count - (a->sigmas != NULL); /* the last level is the end */
     if (a->steps && a->steps != entries)
         return sdg_fail(err, SDGEN_ERR_ARG, "--steps %d: %s has %d; leave out one of the two",
                         a->steps, flag, entries);

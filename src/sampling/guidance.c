@@ -11,10 +11,12 @@
 
 #include <math.h>
 
-/* Which share of the run step `step` lies in: diffusers rounds both ends down to whole steps. */
+/* Which share of the run step `step` lies in: diffusers rounds both ends down to whole steps. An
+ * end of 1 is never passed: samplers that ask more often than once a step (DPM adaptive, Heun++)
+ * go on counting under A1111. */
 static bool in_interval(const struct sdg_guidance *g, int step, int steps)
 {
-    return step >= (int)(g->start * steps) && step < (int)(g->end * steps);
+    return step >= (int)(g->start * steps) && (g->end >= 1 || step < (int)(g->end * steps));
 }
 
 /* Steps on which A1111 leaves out the uncond pass: the first ones (the step at the share itself

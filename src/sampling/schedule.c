@@ -7,8 +7,10 @@
 
 #include <math.h>
 #include <stdio.h>
-#include "sampling/sampler.h"
+#include "sampling/samplers_all.h"
 #include "sampling/schedule_families.h"
+
+enum { LCM_LOWEST = 19 }; /* training step of the lowest level that LCM was distilled on */
 
 static const char *const programs[SDG_LIKE_COUNT] = {"a1111", "diffusers", "comfyui", "sd.cpp"};
 
@@ -148,6 +150,14 @@ static void store(struct sdg_schedule *s, const struct sdg_sigma_list *a)
     s->init_sigma = start_scale(a->l, s->sigmas[0]);
 }
 
+/* A1111's LCM knows the 50 distilled levels only (modules/sd_samplers_lcm.py): they are its uniform
+ * list, and the lowest of them is where other lists end. */
+static bool is_distilled(const struct sdg_sampler *sampler, const struct sdg_levels *l)
+{
+    return l->like == SDG_LIKE_A1111 && sampler == &sdg_sampler_lcm &&
+           l->prediction != SDG_PREDICT_EDM_V;
+}
+
 static sdgen_status sigma_space(struct sdg_schedule *s, const struct sdg_schedule_request *r,
                                 const struct sdg_sampler *sampler, const struct sdg_levels *l,
                                 sdgen_error *err)
@@ -160,7 +170,8 @@ static sdgen_status sigma_space(struct sdg_schedule *s, const struct sdg_schedul
         (r->discard_penultimate || (sampler->way[l->like].discard_penultimate && !node));
     sdgen_status status;
     a.n = r->steps + discard;
-    a.min = r->sigma_min > 0 ? r->sigma_min : (double)l->sigma_min;
+    const float lowest = is_distilled(sampler, l) ? l->sigma[LCM_LOWEST] : l->sigma_min;
+    a.min = r->sigma_min > 0 ? r->sigma_min : (double)lowest;
     a.max = r->sigma_max > 0 ? r->sigma_max : (double)l->sigma_max;
     SDG_TRY(make_list(&a, err));
     if (discard && a.count > 2) {
@@ -179,6 +190,8 @@ sdgen_status sdg_schedule_make(struct sdg_schedule *s, const struct sdg_schedule
 {
     struct sdg_schedule_request r = *request;
     if (r.scheduler == SDG_SCHEDULER_OWN) r.scheduler = sdg_scheduler_default(sampler, l->like);
+    if (is_distilled(sampler, l) && r.scheduler == SDG_SCHEDULER_DISCRETE)
+        r.scheduler = SDG_SCHEDULER_LCM;
     const sdgen_status status = check(&r, sampler, l->like, err);
     *s = (struct sdg_schedule) {0};
     if (status != SDGEN_OK) return status;

@@ -1,6 +1,7 @@
 /* schedule_timesteps.c - lists that pick trained levels by index or timestep. Sources:
  * AUTOMATIC1111 stable-diffusion-webui 1.10, modules/sd_schedulers.py (simple, ddim),
- * modules/sd_samplers_timesteps.py and modules/models/diffusion/uni_pc/uni_pc.py; ComfyUI,
+ * modules/sd_samplers_timesteps.py, modules/models/diffusion/uni_pc/uni_pc.py and
+ * modules/sd_samplers_lcm.py (get_sigmas, t_to_sigma); ComfyUI,
  * comfy/samplers.py (simple, ddim, beta) and comfy_extras/nodes_custom_sampler.py
  * (SDTurboScheduler); stable-diffusion.cpp, src/runtime/denoiser.hpp (simple, beta, smoothstep,
  * LCM); CompVis latent-diffusion, ldm/models/diffusion/ddim.py. */
@@ -11,6 +12,7 @@
 #include "sampling/samplers_all.h"
 
 enum { LAST = SDG_TRAIN_STEPS - 1, DISTILLED = 50, TURBO_STEPS = 10 };
+enum { APART = SDG_TRAIN_STEPS / DISTILLED };
 #define BETA_SHAPE 0.6 /* Lee et al. 2024, "Beta sampling is all you need" */
 
 /* The level of training step t: a look into the table, except in stable-diffusion.cpp, which always
@@ -80,14 +82,27 @@ static sdgen_status turbo(struct sdg_sigma_list *a, sdgen_error *err)
     return SDGEN_OK;
 }
 
+/* A1111's LCM: n timesteps from 999 to 19, ln sigma linear between the distilled levels. */
+static void lcm_a1111(struct sdg_sigma_list *a)
+{
+    for (int i = 0; i < a->n; i++) {
+        const float t = sdg_linspace(LAST, APART - 1, i, a->n);
+        const float at = fminf(fmaxf((t - (APART - 1)) / APART, 0), DISTILLED - 1);
+        const int low = (int)at, high = (int)ceilf(at);
+        const float part = at - (float)low;
+        a->sigma[a->count++] = expf((1 - part) * a->l->log_sigma[(low + 1) * APART - 1] +
+                                    part * a->l->log_sigma[(high + 1) * APART - 1]);
+    }
+}
+
 /* Evenly from the 50 timesteps 999, 979, ... 19 of consistency distillation (Luo et al. 2023). */
 static sdgen_status lcm(struct sdg_sigma_list *a, sdgen_error *err)
 {
+    if (a->l->like == SDG_LIKE_A1111) return lcm_a1111(a), SDGEN_OK;
     if (a->n > DISTILLED)
         return sdg_fail(err, SDGEN_ERR_ARG, "--steps %d: LCM has %d levels; take at most %d",
                         a->r->steps, DISTILLED, DISTILLED - (a->n - a->r->steps));
-    for (int i = 0; i < a->n; i++)
-        add(a, (DISTILLED - i * DISTILLED / a->n) * (SDG_TRAIN_STEPS / DISTILLED) - 1);
+    for (int i = 0; i < a->n; i++) add(a, (DISTILLED - i * DISTILLED / a->n) * APART - 1);
     return SDGEN_OK;
 }
 

@@ -77,13 +77,10 @@ void sdg_emphasise(float *z, const struct sdg_chunks *c, const float *empty, siz
     }
 }
 
-void sdg_combine_pieces(float *y, const float *z, const struct sdg_prompt_text *t, size_t width)
+void sdg_add_piece(float *y, const float *z, const struct sdg_prompt_piece *p, size_t width)
 {
     const size_t n = SDG_CHUNK_LENGTH * width;
-    for (size_t i = 0; i < t->section_count * n; i++) y[i] = 0;
-    for (size_t k = 0; k < t->piece_count; k++) {
-        float *section = y + t->pieces[k].section * n;
-        const float factor = (float)t->pieces[k].factor;
-        for (size_t i = 0; i < n; i++) section[i] += factor * z[k * n + i];
-    }
+    const float factor = (float)p->factor;
+    float *section = y + p->section * n;
+    for (size_t i = 0; i < n; i++) section[i] += factor * z[i];
 }

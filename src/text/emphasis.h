@@ -18,8 +18,8 @@ enum sdg_emphasis {
 void sdg_emphasise(float *z, const struct sdg_chunks *c, const float *empty, size_t width,
                    enum sdg_emphasis how);
 
-/* compel: y [t->section_count][77][width] from the encodings of the pieces, z
- * [t->piece_count][77][width], emphasised already. y and z do not overlap. */
-void sdg_combine_pieces(float *y, const float *z, const struct sdg_prompt_text *t, size_t width);
+/* compel: the section of p in y [sections][77][width] += p->factor z, z [77][width] the encoding of
+ * p, emphasised already. The sections start at 0; every piece is added once, in their order. */
+void sdg_add_piece(float *y, const float *z, const struct sdg_prompt_piece *p, size_t width);
 
 #endif

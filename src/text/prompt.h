@@ -58,7 +58,7 @@ struct sdg_prompt_piece {
 
 /* What is encoded: the chunks, one behind the other. A text of compel's language may instead be
  * made of pieces: sections one behind the other, each the sum of factor x encoding over its pieces
- * (sdg_combine_pieces), every encoding with its own weights applied first. Its chunks are then
+ * (sdg_add_piece), every encoding with its own weights applied first. Its chunks are then
  * those of the sections without blending, for people to look at. */
 struct sdg_prompt_text {
     struct sdg_chunks chunks; /* ids and weights */

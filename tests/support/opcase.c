@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <cmocka.h>
 
+#include "tests/emulated/emulated.h"
 #include "tests/support/floats.h"
 #include "tests/support/hashweights.h"
 
@@ -145,7 +146,7 @@ static size_t plan(const struct test_op *j, struct sdg_ops o, size_t first, size
 void test_op_run(const struct test_op *j, const struct sdg_kernels *k, int threads,
                  const int *cancel, size_t first, size_t n)
 {
-    struct sdg_ops o = {.k = k, .threads = threads, .cancel = cancel};
+    struct sdg_ops o = {.k = k, .threads = threads, .bf16 = j->bf16, .cancel = cancel};
     const size_t bytes = plan(j, o, first, n);
     struct sdg_arena work;
     assert_int_equal(sdg_arena_create(&work, bytes, NULL), SDGEN_OK);
@@ -164,8 +165,9 @@ void test_op_check(const struct test_op *j, const struct sdg_kernels *k, const f
     reset(j);
     test_op_run(j, k, 1, NULL, 0, j->n);
     const double ratio = test_ratio(j->y, want, count);
-    if (!(ratio <= TEST_OP_BOUND))
-        fail_msg("%s, %s: error %.2e of the maximum", what, sdg_isa_label(k->isa), ratio);
+    if (!(ratio <= (j->bf16 ? TEST_OP_BOUND_BF16 : TEST_OP_BOUND)))
+        fail_msg("%s, %s%s: error %.2e of the maximum", what, sdg_isa_label(k->isa),
+                 j->bf16 ? ", bf16" : "", ratio);
     float *first = malloc(bytes);
     assert_non_null(first);
     memcpy(first, j->y, bytes);
@@ -184,18 +186,17 @@ void test_op_check(const struct test_op *j, const struct sdg_kernels *k, const f
     free(first);
 }
 
-void test_op_check_golden(const struct test_op *j, const struct sdg_weights *golden,
-                          const char *name)
+void test_op_check_golden(struct test_op *j, const struct sdg_weights *golden, const char *name)
 {
     struct test_floats want = test_golden(golden, "%s", name);
     assert_int_equal(want.count, j->n * j->per_image);
-    struct sdg_kernels k;
-    sdg_kernels_init(&k, SDG_ISA_C);
-    test_op_check(j, &k, want.data, name);
-    if (sdg_isa_detect() != SDG_ISA_C) {
-        sdg_kernels_init(&k, sdg_isa_detect());
-        test_op_check(j, &k, want.data, name);
-    }
+    for (int isa = 0; isa < SDG_ISA_COUNT; isa++)
+        for (int bf16 = 0; bf16 < 2; bf16++) {
+            struct sdg_kernels k;
+            test_kernels_init(&k, (enum sdg_isa)isa);
+            j->bf16 = bf16;
+            test_op_check(j, &k, want.data, name);
+        }
     test_floats_free(&want);
 }
 

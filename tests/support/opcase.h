@@ -9,7 +9,9 @@
 #include "ops/ops.h"
 #include "weights/weights.h"
 
-#define TEST_OP_BOUND 2e-6 /* of the largest value: f32 sums of at most a few hundred terms */
+/* Errors, of the largest value: f32 sums of at most a few hundred terms; inputs of 8 bits. */
+#define TEST_OP_BOUND 2e-6
+#define TEST_OP_BOUND_BF16 1e-2
 
 enum { TEST_POOL_BYTES = 48 << 20 };
 struct test_pool {
@@ -40,6 +42,7 @@ struct test_op {
     const int64_t *p;
     float *y, *start; /* start: what y holds before, NULL: does not matter */
     size_t n, per_image;
+    bool bf16; /* products of bf16 */
     const float *x, *k, *v, *extra, *residual;
     struct sdg_tensor weight, bias;
     struct sdg_norm norm;
@@ -50,14 +53,14 @@ struct test_op {
 void test_op_run(const struct test_op *j, const struct sdg_kernels *k, int threads,
                  const int *cancel, size_t first, size_t n);
 
-/* Fails the test unless y comes within TEST_OP_BOUND of want, with the same bits from 1, 2 and 3
+/* Fails the test unless y comes within the bound of want, with the same bits from 1, 2 and 3
  * threads and from images alone, and a cancelled run returns. */
 void test_op_check(const struct test_op *j, const struct sdg_kernels *k, const float *want,
                    const char *what);
 
-/* The same against a golden tensor, in plain C and in the best tier of this machine. */
-void test_op_check_golden(const struct test_op *j, const struct sdg_weights *golden,
-                          const char *name);
+/* The same against a golden tensor, in every tier, emulated where this machine lacks it; j->bf16 is
+ * set to false and to true. */
+void test_op_check_golden(struct test_op *j, const struct sdg_weights *golden, const char *name);
 
 /* Parameters of a convolution and of a linear layer, and the functions that run them. */
 enum {
