@@ -45,10 +45,12 @@ static bool is_worth_it(const struct sdg_convolution *c)
 enum sdg_conv_way sdg_conv_choose(const struct sdg_convolution *c)
 {
     if (c->o->exact_conv) return SDG_CONV_DIRECT;
-    if (sdg_conv_can(c, SDG_CONV_PHASES)) return SDG_CONV_PHASES;
-    if (!is_worth_it(c)) return SDG_CONV_DIRECT;
+    const enum sdg_conv_way otherwise =
+        sdg_conv_can(c, SDG_CONV_PHASES) ? SDG_CONV_PHASES : SDG_CONV_DIRECT;
+    if (!is_worth_it(c)) return otherwise;
     const bool fast_bf16 =
         c->panels.mul->input == SDG_INPUT_BF16 && c->o->k->isa >= SDG_ISA_AVX512BF16;
+    if (fast_bf16 && otherwise == SDG_CONV_PHASES) return otherwise;
     const enum sdg_conv_way way = fast_bf16 ? SDG_CONV_WINOGRAD_2 : SDG_CONV_WINOGRAD_4;
-    return sdg_conv_can(c, way) ? way : SDG_CONV_DIRECT;
+    return sdg_conv_can(c, way) ? way : otherwise;
 }

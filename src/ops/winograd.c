@@ -8,9 +8,9 @@
  *
  * A task goes slice by slice: transforms the panel's weights of the slice into its scratch, then
  * multiplies point by point onto the sums [point][tile][nr] that wait there too; after the last
- * slice they are transformed into y. Weights and sums of a task stay in its core's second cache,
- * and V in the last one; transformed weights, four times as large as the filter, never exist as a
- * whole. Their cost is shared by the tiles of a block.
+ * slice they are transformed into y. So transformed weights, four times as large as the filter,
+ * never exist as a whole; what they cost is shared by the tiles of a block. Small blocks keep the
+ * sums in a core's second cache: twice or four times as many tiles were slower.
  *
  * Like all work this is cut by shape; and since tiles are rows of A, which do not know each other,
  * neither blocks nor strips nor other images can change a bit. */
