@@ -149,7 +149,10 @@ names "$tmp/help" | comm -23 - "$tmp/man.names" >"$tmp/out"
 [ ! -s "$tmp/out" ]; ok $? "--help names nothing that --help-all does not"
 # Every name that a text offers is one that the parser knows.
 grep -v -e '--completion' -e '--man' "$tmp/bash.names" | while read -r name; do
-    for command in generate inspect tokens list info rerun bench; do "$SDGEN" $command "$name" 2>&1; done | grep -c "no option $name" |
+    for command in generate inspect tokens list info rerun bench; do
+        # what follows stops a command that knows the name, even where it takes a value, before it does anything
+        "$SDGEN" $command "$name" --no-such --no-such 2>&1
+    done | grep -c "no option $name" |
         grep -q 7 && echo "$name"
 done >"$tmp/out"
 [ ! -s "$tmp/out" ]; ok $? "the parser knows every name that completion offers"
