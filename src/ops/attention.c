@@ -87,7 +87,7 @@ static void prepare_block(void *arg, size_t task, int worker)
     const struct sdg_span keys = sdg_cut_piece(&a->keys, block);
     const size_t image = head / a->heads, column = head % a->heads * a->hd;
     const size_t at = (image * a->tk + keys.first) * a->ldkv + column;
-    const size_t step = a->mul->k_step, padded = (keys.count + step - 1) / step * step;
+    const size_t padded = sdg_matmul_depth(a->mul, keys.count);
     a->mul->prep(keys_of(a, head, block), a->k_pitch, a->k + at, a->ldkv, NULL, NULL, false,
                  keys.count, a->hd, a->depth);
     float flipped[COLUMNS * KEYS];
@@ -123,7 +123,7 @@ static void rescale(float *out, const float *factor, size_t rows, size_t nr)
 static void attend_block(const struct attention *a, const struct desk *d, size_t head, size_t block,
                          size_t first_query)
 {
-    const size_t nr = a->mul->nr, step = a->mul->k_step;
+    const size_t nr = a->mul->nr;
     const struct sdg_span keys = sdg_cut_piece(&a->keys, block);
     const ptrdiff_t tap = 0;
     const struct sdg_product scores = {
@@ -155,7 +155,7 @@ static void attend_block(const struct attention *a, const struct desk *d, size_t
         .b = d->p,
         .m = a->hd,
         .n = nr,
-        .k = (keys.count + step - 1) / step * step,
+        .k = sdg_matmul_depth(a->mul, keys.count),
     };
     a->mul->run(&values);
 }
@@ -214,7 +214,7 @@ void sdg_op_attention(struct sdg_ops *o, float *out, const float *q, const float
                           .ldkv = ldkv,
                           .ldo = ldo,
                           .causal = causal};
-    a.depth = (hd + mul->k_step - 1) / mul->k_step * mul->k_step;
+    a.depth = sdg_matmul_depth(mul, hd);
     a.k_pitch = sdg_row_pitch(mul, hd);
     a.v_pitch = sdg_row_pitch(mul, KEYS);
     a.keys = (struct sdg_cut) {tk, KEYS, (tk + KEYS - 1) / KEYS};

@@ -97,8 +97,8 @@ void sdg_op_embed(struct sdg_ops *o, float *y, const int32_t *ids,
     const size_t c = (size_t)table->weight.shape[1], mark = sdg_arena_mark(o->work);
     float *position = sdg_arena_floats(o->work, c);
     for (size_t i = 0; i < n * t && !o->dry; i++) {
-        sdg_ops_widen(o, y + i * c, &table->weight, (size_t)ids[i] * c, c);
-        sdg_ops_widen(o, position, &positions->weight, i % t * c, c);
+        sdg_widen(o->k, y + i * c, &table->weight, (size_t)ids[i] * c, c);
+        sdg_widen(o->k, position, &positions->weight, i % t * c, c);
         o->k->add(y + i * c, position, c);
     }
     sdg_arena_release(o->work, mark);

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/parallel.h"
 #include "kernels.h"
+#include "ops/work.h"
 
 enum { SLOTS = 1 << 14, GROUP_BYTES = 64 << 20 };
 
@@ -35,6 +36,11 @@ size_t sdg_matmul_element(const struct sdg_matmul *mul)
     return mul->input == SDG_INPUT_BF16 ? 2 : 4;
 }
 
+size_t sdg_matmul_depth(const struct sdg_matmul *mul, size_t in)
+{
+    return (in + mul->k_step - 1) / mul->k_step * mul->k_step;
+}
+
 sdgen_status sdg_packs_create(struct sdg_packs **packs, sdgen_error *err)
 {
     *packs = calloc(1, sizeof **packs);
@@ -51,15 +57,14 @@ void sdg_packs_destroy(struct sdg_packs *packs)
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
-/* Slot of the pair, or the free slot where it would go. */
-static uint32_t *slot_of(struct sdg_packs *packs, const void *data, const struct sdg_matmul *mul)
+/* Index of the pair's slot, or of the free slot where it would go. */
+static size_t slot_of(const struct sdg_packs *packs, const void *data, const struct sdg_matmul *mul)
 {
-    uint64_t h = ((uint64_t)(uintptr_t)data ^ (uint64_t)(uintptr_t)mul) * 0x9E3779B97F4A7C15u;
+    const uint64_t h = ((uint64_t)(uintptr_t)data ^ (uint64_t)(uintptr_t)mul) * 0x9E3779B97F4A7C15u;
     for (size_t i = (size_t)(h >> 50);; i = (i + 1) % SLOTS) {
-        const uint32_t at = packs->slots[i];
-        if (at == 0) return &packs->slots[i];
-        const struct pack *p = &packs->list[at - 1];
-        if (p->weight.data == data && p->mul == mul) return &packs->slots[i];
+        if (packs->slots[i] == 0) return i;
+        const struct pack *p = &packs->list[packs->slots[i] - 1];
+        if (p->weight.data == data && p->mul == mul) return i;
     }
 }
 
@@ -73,7 +78,7 @@ static enum sdg_dtype packed_type(const struct sdg_tensor *weight, const struct 
 void sdg_packs_note(struct sdg_packs *packs, const struct sdg_tensor *weight,
                     const struct sdg_matmul *mul)
 {
-    uint32_t *slot = slot_of(packs, weight->data, mul);
+    uint32_t *slot = &packs->slots[slot_of(packs, weight->data, mul)];
     if (*slot || packs->block || packs->count >= SLOTS / 2) return;
     if (packs->count == packs->capacity) {
         const size_t capacity = packs->capacity ? 2 * packs->capacity : 256;
@@ -89,7 +94,7 @@ void sdg_packs_note(struct sdg_packs *packs, const struct sdg_tensor *weight,
     p.out = (size_t)weight->shape[0];
     p.in = (size_t)weight->shape[1];
     for (int i = 2; i < weight->rank; i++) p.taps *= (size_t)weight->shape[i];
-    p.depth = (p.in + mul->k_step - 1) / mul->k_step * mul->k_step;
+    p.depth = sdg_matmul_depth(mul, p.in);
     p.panels = (p.out + mul->nr - 1) / mul->nr;
     p.dtype = packed_type(weight, mul);
     p.bytes = p.panels * p.taps * p.depth * mul->nr * sdg_dtype_size(p.dtype);
@@ -108,7 +113,7 @@ struct sdg_packed sdg_packs_find(const struct sdg_packs *packs, const struct sdg
                                  const struct sdg_matmul *mul)
 {
     if (!packs->block) return (struct sdg_packed) {0};
-    const uint32_t at = *slot_of((struct sdg_packs *)(uintptr_t)packs, weight->data, mul);
+    const uint32_t at = packs->slots[slot_of(packs, weight->data, mul)];
     if (!at) return (struct sdg_packed) {0};
     const struct pack *p = &packs->list[at - 1];
     return (struct sdg_packed) {packs->block + p->offset, p->dtype};
@@ -142,18 +147,6 @@ static void transpose_16(uint16_t *to, const char *rows, const struct pack *p, s
     }
 }
 
-static void widen(const struct sdg_kernels *k, float *y, const struct sdg_tensor *t, size_t first,
-                  size_t count)
-{
-    const char *p = (const char *)t->data + first * sdg_dtype_size(t->dtype);
-    if (t->dtype == SDG_F16)
-        k->widen_f16(y, p, count);
-    else if (t->dtype == SDG_BF16)
-        k->widen_bf16(y, p, count);
-    else
-        sdg_tensor_widen(y, t, first, count);
-}
-
 static void pack_panel(const struct job *job, const struct pack *p, size_t panel, float *scratch)
 {
     const size_t nr = p->mul->nr, row = p->in * p->taps, first = panel * nr;
@@ -165,7 +158,7 @@ static void pack_panel(const struct job *job, const struct pack *p, size_t panel
                      (const char *)p->weight.data + first * row * sizeof(uint16_t), p, n);
         return;
     }
-    widen(job->k, scratch, &p->weight, first * row, n * row);
+    sdg_widen(job->k, scratch, &p->weight, first * row, n * row);
     for (size_t t = 0; t < p->taps; t++)
         p->mul->pack(to + t * tap_bytes, nr, scratch + t, row, p->taps, n, p->in);
 }

@@ -24,6 +24,9 @@ struct sdg_packed {
 /* Bytes of one element of A and of packed B. */
 size_t sdg_matmul_element(const struct sdg_matmul *mul);
 
+/* `in` values rounded up to what the product takes at a step: the depth of a panel and of a row. */
+size_t sdg_matmul_depth(const struct sdg_matmul *mul, size_t in);
+
 /* Errors: SDGEN_ERR_MEMORY. */
 SDGEN_MUST_CHECK sdgen_status sdg_packs_create(struct sdg_packs **packs, sdgen_error *err);
 void sdg_packs_destroy(struct sdg_packs *packs); /* NULL is fine */

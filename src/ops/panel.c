@@ -12,7 +12,7 @@ struct sdg_panels sdg_panels_of(const struct sdg_ops *o, const struct sdg_matmul
     p.out = (size_t)weight->shape[0];
     p.in = (size_t)weight->shape[1];
     for (int i = 2; i < weight->rank; i++) p.taps *= (size_t)weight->shape[i];
-    p.depth = (p.in + mul->k_step - 1) / mul->k_step * mul->k_step;
+    p.depth = sdg_matmul_depth(mul, p.in);
     p.count = (p.out + mul->nr - 1) / mul->nr;
     if (o->packs && o->dry) sdg_packs_note(o->packs, weight, mul);
     if (o->packs) p.packed = sdg_packs_find(o->packs, weight, mul);
@@ -44,7 +44,7 @@ static const void *pack(const struct sdg_panels *p, size_t i, float *scratch)
     const size_t first = i * mul->nr, left = p->out - first, row = p->in * p->taps;
     const size_t n = left < mul->nr ? left : mul->nr;
     float *rows = scratch + sdg_panel_size(p);
-    sdg_ops_widen(p->o, rows, p->weight, first * row, n * row);
+    sdg_widen(p->o->k, rows, p->weight, first * row, n * row);
     const size_t bytes = p->depth * mul->nr * sdg_matmul_element(mul);
     for (size_t t = 0; t < p->taps; t++)
         mul->pack((char *)scratch + t * bytes, mul->nr, rows + t, row, p->taps, n, p->in);
@@ -67,7 +67,7 @@ const void *sdg_panel_get(const struct sdg_panels *p, size_t i, float *scratch)
 size_t sdg_row_pitch(const struct sdg_matmul *mul, size_t in)
 {
     const size_t element = sdg_matmul_element(mul), line = SDG_ARENA_ALIGN / element;
-    const size_t depth = (in + mul->k_step - 1) / mul->k_step * mul->k_step;
+    const size_t depth = sdg_matmul_depth(mul, in);
     const size_t lines = (depth + line - 1) / line;
     return (lines | 1) * line;
 }

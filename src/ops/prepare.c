@@ -8,10 +8,9 @@
 
 enum { TASK_FLOATS = 1 << 14, ALIASING = 1024 }; /* rows a multiple of 4 KiB apart share a set */
 
-bool sdg_prepare_is_needless(const struct sdg_matmul *mul, const float *x, size_t in,
+bool sdg_prepare_is_needless(const struct sdg_matmul *mul, size_t in,
                              const struct sdg_prologue *pro)
 {
-    (void)x;
     return mul->input == SDG_INPUT_F32 && !pro && in % mul->k_step == 0 && in % ALIASING != 0;
 }
 
@@ -57,7 +56,7 @@ void sdg_prepare_rows(const struct sdg_ops *o, void *y, size_t pitch, const stru
                      .mul = mul,
                      .x = x,
                      .in = in,
-                     .depth = (in + mul->k_step - 1) / mul->k_step * mul->k_step,
+                     .depth = sdg_matmul_depth(mul, in),
                      .t = t,
                      .first = tokens->first,
                      .pro = pro,
@@ -116,6 +115,6 @@ void sdg_prepare_map(const struct sdg_ops *o, const struct sdg_padded *to,
 {
     if (o->dry) return;
     struct map m = {.to = to, .mul = mul, .x = x, .in = in, .pro = pro, .g = g};
-    m.depth = (in + mul->k_step - 1) / mul->k_step * mul->k_step;
+    m.depth = sdg_matmul_depth(mul, in);
     sdg_ops_for(o, to->images * to->lines, fill_line, &m);
 }

@@ -6,8 +6,8 @@
 #include "kernels.h"
 #include "ops/work.h"
 
-/* Whether rows x [][in] can be read by the product where they lie. */
-bool sdg_prepare_is_needless(const struct sdg_matmul *mul, const float *x, size_t in,
+/* Whether rows [][in] can be read by the product where they lie. */
+bool sdg_prepare_is_needless(const struct sdg_matmul *mul, size_t in,
                              const struct sdg_prologue *pro);
 
 /* y [tokens->count][pitch] from tokens [first, first + count) of x [n][t][in]; pro, which may be

@@ -52,14 +52,14 @@ const struct sdg_matmul *sdg_ops_matmul(const struct sdg_ops *o, bool exact)
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
-void sdg_ops_widen(const struct sdg_ops *o, float *y, const struct sdg_tensor *t, size_t first,
-                   size_t count)
+void sdg_widen(const struct sdg_kernels *k, float *y, const struct sdg_tensor *t, size_t first,
+               size_t count)
 {
     const char *p = (const char *)t->data + first * sdg_dtype_size(t->dtype);
     if (t->dtype == SDG_F16)
-        o->k->widen_f16(y, p, count);
+        k->widen_f16(y, p, count);
     else if (t->dtype == SDG_BF16)
-        o->k->widen_bf16(y, p, count);
+        k->widen_bf16(y, p, count);
     else
         sdg_tensor_widen(y, t, first, count);
 }
@@ -69,7 +69,7 @@ float *sdg_ops_vector(const struct sdg_ops *o, const struct sdg_tensor *t, size_
     float *y = sdg_arena_floats(o->work, count);
     if (o->dry) return y;
     if (t->data)
-        sdg_ops_widen(o, y, t, 0, count);
+        sdg_widen(o->k, y, t, 0, count);
     else
         memset(y, 0, count * sizeof *y);
     return y;
@@ -90,15 +90,4 @@ struct sdg_span sdg_cut_piece(const struct sdg_cut *cut, size_t i)
 {
     const size_t first = i * cut->size, left = cut->total - first;
     return (struct sdg_span) {first, left < cut->size ? left : cut->size};
-}
-
-struct sdg_grid sdg_grid_of(size_t rows, size_t columns, size_t most_rows, size_t row_step)
-{
-    enum { PIECES = 8, LEAST_COLUMNS = 128, STEP = 16 };
-    struct sdg_grid g = {.rows = sdg_cut_at_most(rows, most_rows, row_step)};
-    const size_t wanted = (PIECES + g.rows.count - 1) / g.rows.count;
-    size_t width = (columns + wanted - 1) / wanted;
-    if (width < LEAST_COLUMNS) width = LEAST_COLUMNS;
-    g.columns = sdg_cut_at_most(columns, width, STEP);
-    return g;
 }

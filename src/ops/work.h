@@ -20,8 +20,8 @@ float *sdg_scratch_of(const struct sdg_scratch *s, int worker);
 const struct sdg_matmul *sdg_ops_matmul(const struct sdg_ops *o, bool exact);
 
 /* y[0, count) = elements [first, first + count) of t in f32. */
-void sdg_ops_widen(const struct sdg_ops *o, float *y, const struct sdg_tensor *t, size_t first,
-                   size_t count);
+void sdg_widen(const struct sdg_kernels *k, float *y, const struct sdg_tensor *t, size_t first,
+               size_t count);
 
 /* The vector t [count] in f32 from o->work; zeros where t has no data. In a dry run only taken. */
 float *sdg_ops_vector(const struct sdg_ops *o, const struct sdg_tensor *t, size_t count);
@@ -38,13 +38,5 @@ struct sdg_span {
     size_t first, count;
 };
 struct sdg_span sdg_cut_piece(const struct sdg_cut *cut, size_t i);
-
-/* A problem of `rows` x `columns` outputs, cut into row strips of at most `most_rows`, a multiple
- * of `row_step`, and, where those are few, into groups of columns too, so that one image gives work
- * to several threads. Depends on the shape alone. */
-struct sdg_grid {
-    struct sdg_cut rows, columns;
-};
-struct sdg_grid sdg_grid_of(size_t rows, size_t columns, size_t most_rows, size_t row_step);
 
 #endif

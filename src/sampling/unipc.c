@@ -176,6 +176,28 @@ static bool run_diffusers(struct sdg_sampling *s)
     return sdg_unipc_diffusers(s, true);
 }
 
+/* The two differ in their B(h) alone. */
+#define WAYS(a1111_, comfyui_)                                                                    \
+    {                                                                                             \
+        [SDG_LIKE_A1111] = {.run = (a1111_),                                                      \
+                            .variance_preserving = true,                                          \
+                            .calls = 1,                                                           \
+                            .schedulers = SDG_SCHEDULERS_A1111_TIMESTEPS,                         \
+                            .own_scheduler = SDG_SCHEDULER_DDIM},                                 \
+        [SDG_LIKE_DIFFUSERS] = {.run = run_diffusers,                                             \
+                                .variance_preserving = true,                                      \
+                                .calls = 1,                                                       \
+                                .default_order = 2,                                               \
+                                .schedulers = SDG_SCHEDULERS_OF_CLASS,                            \
+                                .own_scheduler = SDG_SCHEDULER_LEADING},                          \
+        [SDG_LIKE_COMFYUI] = {.run = (comfyui_),                                                  \
+                              .discard_penultimate = true,                                        \
+                              .calls = 1,                                                         \
+                              .schedulers = SDG_SCHEDULERS_COMFYUI},                              \
+        [SDG_LIKE_SDCPP] = {                                                                      \
+            .run = (comfyui_), .borrowed = true, .calls = 1, .schedulers = SDG_SCHEDULERS_SDCPP}, \
+    }
+
 const struct sdg_sampler sdg_sampler_unipc = {
     .name = "unipc",
     .label = "UniPC",
@@ -184,28 +206,7 @@ const struct sdg_sampler sdg_sampler_unipc = {
     .evaluations = 1,
     .buffers = SDG_UNIPC_BUFFERS,
     .takes = SDG_TAKES_ORDER | SDG_TAKES_LOWER_ORDER_FINAL,
-    .way =
-        {
-            [SDG_LIKE_A1111] = {.run = run_a1111,
-                                .variance_preserving = true,
-                                .calls = 1,
-                                .schedulers = SDG_SCHEDULERS_A1111_TIMESTEPS,
-                                .own_scheduler = SDG_SCHEDULER_DDIM},
-            [SDG_LIKE_DIFFUSERS] = {.run = run_diffusers,
-                                    .variance_preserving = true,
-                                    .calls = 1,
-                                    .default_order = 2,
-                                    .schedulers = SDG_SCHEDULERS_OF_CLASS,
-                                    .own_scheduler = SDG_SCHEDULER_LEADING},
-            [SDG_LIKE_COMFYUI] = {.run = run_comfyui,
-                                  .discard_penultimate = true,
-                                  .calls = 1,
-                                  .schedulers = SDG_SCHEDULERS_COMFYUI},
-            [SDG_LIKE_SDCPP] = {.run = run_comfyui,
-                                .borrowed = true,
-                                .calls = 1,
-                                .schedulers = SDG_SCHEDULERS_SDCPP},
-        },
+    .way = WAYS(run_a1111, run_comfyui),
 };
 
 const struct sdg_sampler sdg_sampler_unipc_bh2 = {
@@ -216,26 +217,5 @@ const struct sdg_sampler sdg_sampler_unipc_bh2 = {
     .evaluations = 1,
     .buffers = SDG_UNIPC_BUFFERS,
     .takes = SDG_TAKES_ORDER | SDG_TAKES_LOWER_ORDER_FINAL,
-    .way =
-        {
-            [SDG_LIKE_A1111] = {.run = run_a1111_bh2,
-                                .variance_preserving = true,
-                                .calls = 1,
-                                .schedulers = SDG_SCHEDULERS_A1111_TIMESTEPS,
-                                .own_scheduler = SDG_SCHEDULER_DDIM},
-            [SDG_LIKE_DIFFUSERS] = {.run = run_diffusers,
-                                    .variance_preserving = true,
-                                    .calls = 1,
-                                    .default_order = 2,
-                                    .schedulers = SDG_SCHEDULERS_OF_CLASS,
-                                    .own_scheduler = SDG_SCHEDULER_LEADING},
-            [SDG_LIKE_COMFYUI] = {.run = run_comfyui_bh2,
-                                  .discard_penultimate = true,
-                                  .calls = 1,
-                                  .schedulers = SDG_SCHEDULERS_COMFYUI},
-            [SDG_LIKE_SDCPP] = {.run = run_comfyui_bh2,
-                                .borrowed = true,
-                                .calls = 1,
-                                .schedulers = SDG_SCHEDULERS_SDCPP},
-        },
+    .way = WAYS(run_a1111_bh2, run_comfyui_bh2),
 };
