@@ -220,7 +220,7 @@ static void test_places(void **state)
     assert_int_equal(sdg_weights_open(&w, path, NULL), SDGEN_OK);
     const uint8_t *a = sdg_weights_find(&w, "a")->tensor.data;
     assert_memory_equal(a, "\1\2\3", 3);
-    assert_ptr_equal(a, w.map.data + 8 + strlen(header));
+    assert_ptr_equal(a, w.maps[0].data + 8 + strlen(header));
     sdg_tensor_widen(&y, &sdg_weights_find(&w, "b")->tensor, 0, 1);
     assert_true(y == 1.0f);
     assert_string_equal(w.entries[0].name, "a");

@@ -78,7 +78,7 @@ static void test_twins(void **state)
 static bool in_file(const struct sdg_weights *w, const char *name)
 {
     const uint8_t *p = sdg_weights_find(w, name)->tensor.data;
-    return p >= w->map.data && p < w->map.data + w->map.size;
+    return p >= w->maps[0].data && p < w->maps[0].data + w->maps[0].size;
 }
 
 /* What lies in C order is not copied; tensors that share a storage share memory. */

@@ -130,7 +130,7 @@ void sdg_inspect_json(const struct sdg_inspection *r)
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "file", r->file.path);
     cJSON_AddStringToObject(root, "form", sdg_form_name(r->file.form));
-    add_number(root, "bytes", r->file.map.size);
+    add_number(root, "bytes", sdg_weights_bytes(&r->file));
     add_number(root, "tensors", r->file.count);
     cJSON_AddStringToObject(root, "kind", r->finding.name);
     cJSON *evidence = cJSON_AddArrayToObject(root, "evidence");

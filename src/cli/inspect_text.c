@@ -70,7 +70,7 @@ static void print_head(const struct sdg_inspection *r)
     put_clean(r->file.path, 0);
     putchar('\n');
     row("form", "%s, %.1f MiB, %s tensors", sdg_form_name(r->file.form),
-        (double)r->file.map.size / (1 << 20), grouped(count, r->file.count));
+        (double)sdg_weights_bytes(&r->file) / (1 << 20), grouped(count, r->file.count));
     row("kind", "%s", r->finding.name);
     for (int i = 0; i < r->finding.evidence_count; i++)
         row(i ? "" : "  because", "%s", r->finding.evidence[i]);

@@ -137,7 +137,8 @@ static void announce_prompt(const struct sdgen_engine *e, const char *flag,
 void sdg_plan_announce(const struct sdg_plan *p, const struct sdgen_engine *e)
 {
     const double work = (double)p->work_bytes;
-    const double file = (double)e->model.file.map.size + (double)e->model.vae_file.map.size;
+    const double file =
+        (double)sdg_weights_bytes(&e->model.file) + (double)sdg_weights_bytes(&e->model.vae_file);
     announce_prompt(e, "prompt", &p->cond);
     announce_prompt(e, "negative prompt", &p->uncond);
     if (p->way->borrowed)

@@ -384,8 +384,9 @@ sdgen_status sdg_safetensors_read(struct sdg_weights *w, const uint8_t *data, si
                         " bytes in a file of %zu: it was cut short, download it again",
                         w->path, length, size);
     struct reader r = {.w = w, .err = err};
-    r.json = (struct sdg_json) {
-        .data = data + LENGTH_SIZE, .size = (size_t)length, .mapped = data == w->map.data};
+    r.json = (struct sdg_json) {.data = data + LENGTH_SIZE,
+                                .size = (size_t)length,
+                                .mapped = w->map_count && data == w->maps[w->map_count - 1].data};
     r.body = data + LENGTH_SIZE + length;
     r.body_size = size - LENGTH_SIZE - (size_t)length;
     w->form = SDG_FORM_SAFETENSORS;

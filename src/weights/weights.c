@@ -36,7 +36,7 @@ sdgen_status sdg_weights_add(struct sdg_entry **entry, char **name, struct sdg_w
     if (!*name) return sdg_weights_no_memory(w, err);
     (*name)[name_size] = 0;
     *entry = &w->entries[n];
-    **entry = (struct sdg_entry) {.name = *name};
+    **entry = (struct sdg_entry) {.name = *name, .stored = *name, .part = ""};
     w->count++;
     return SDGEN_OK;
 }
@@ -91,6 +91,17 @@ fail:
     return status;
 }
 
+/* One more file that entries will point into. */
+static sdgen_status map_file(struct sdg_weights *w, const char *path, sdgen_error *err)
+{
+    struct sdg_filemap *more = realloc(w->maps, (w->map_count + 1) * sizeof *w->maps);
+    if (!more) return sdg_weights_no_memory(w, err);
+    w->maps = more;
+    const sdgen_status status = sdg_filemap_open(&w->maps[w->map_count], path, err);
+    w->map_count += status == SDGEN_OK;
+    return status;
+}
+
 sdgen_status sdg_weights_open(struct sdg_weights *w, const char *path, sdgen_error *err)
 {
     sdgen_status status;
@@ -99,8 +110,8 @@ sdgen_status sdg_weights_open(struct sdg_weights *w, const char *path, sdgen_err
         status = sdg_fail(err, SDGEN_ERR_MEMORY, "%s: not enough memory to read it", path);
         goto fail;
     }
-    SDG_TRY(sdg_filemap_open(&w->map, path, err));
-    SDG_TRY(sdg_weights_parse(w, w->map.data, w->map.size, err));
+    SDG_TRY(map_file(w, path, err));
+    SDG_TRY(sdg_weights_parse(w, w->maps[0].data, w->maps[0].size, err));
     return SDGEN_OK;
 fail:
     sdg_weights_close(w);
@@ -109,13 +120,15 @@ fail:
 
 void sdg_weights_close(struct sdg_weights *w)
 {
-    sdg_filemap_close(&w->map);
+    for (size_t i = 0; i < w->map_count; i++) sdg_filemap_close(&w->maps[i]);
+    free(w->maps);
     sdg_pool_free(&w->owned);
     free(w->entries);
     free(w->index);
     free(w->metadata);
+    free(w->texts);
     free(w->path);
-    *w = (struct sdg_weights) {.map = {.fd = -1}};
+    *w = (struct sdg_weights) {0};
 }
 
 const struct sdg_entry *sdg_weights_find(const struct sdg_weights *w, const char *name)
@@ -141,16 +154,39 @@ const char *sdg_weights_metadata(const struct sdg_weights *w, const char *key)
     return NULL;
 }
 
+const char *sdg_weights_text(const struct sdg_weights *w, const char *name)
+{
+    for (size_t i = 0; i < w->text_count; i++)
+        if (strcmp(w->texts[i].name, name) == 0) return w->texts[i].text;
+    return NULL;
+}
+
+size_t sdg_weights_bytes(const struct sdg_weights *w)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < w->map_count; i++) bytes += w->maps[i].size;
+    return bytes;
+}
+
 const char *sdg_form_name(enum sdg_form form)
 {
     return form == SDG_FORM_SAFETENSORS ? "safetensors" : "torch zip";
 }
 
+static bool is_mapped(const struct sdg_weights *w, const void *data)
+{
+    const uintptr_t p = (uintptr_t)data;
+    for (size_t i = 0; i < w->map_count; i++) {
+        const uintptr_t base = (uintptr_t)w->maps[i].data;
+        if (p >= base && p < base + w->maps[i].size) return true;
+    }
+    return false;
+}
+
 void sdg_weights_let_go(const struct sdg_weights *w, const struct sdg_tensor *t)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)t->data;
-    const uintptr_t base = (uintptr_t)w->map.data;
-    if (first < base || first >= base + w->map.size) return; /* memory of our own */
+    if (!is_mapped(w, t->data)) return; /* memory of our own */
     const size_t bytes = sdg_tensor_count(t) * sdg_dtype_size(t->dtype);
     const uintptr_t start = (first + page - 1) / page * page, end = (first + bytes) / page * page;
     if (end > start) madvise((void *)start, end - start, MADV_DONTNEED);

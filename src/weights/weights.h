@@ -1,9 +1,9 @@
 /* weights.h - a checkpoint of any supported form as a list of named tensor views.
  *
  * The form is told from the content, not from the file name: safetensors.c, torchfile.c (zip +
- * pickle). Views point into the mapped file (or, for the rare non-contiguous torch tensor, into
- * memory owned by the weights) and live until sdg_weights_close. Nothing in the file is ever
- * executed. */
+ * pickle). A checkpoint may be several files. Views point into the mapped files (or, for the rare
+ * tensor that is not stored as its network reads it, into memory owned by the weights) and live
+ * until sdg_weights_close. Nothing in a file is ever executed. */
 #ifndef SDG_WEIGHTS_H
 #define SDG_WEIGHTS_H
 
@@ -15,7 +15,9 @@
 enum sdg_form { SDG_FORM_SAFETENSORS, SDG_FORM_TORCH_ZIP };
 
 struct sdg_entry {
-    const char *name; /* as in the file, UTF-8, NUL-terminated */
+    const char *name;   /* what it is found by, UTF-8, NUL-terminated */
+    const char *stored; /* as in the file, below the folder of its component */
+    const char *part;   /* that folder: "unet", "text_encoder_2", ...; "" in a single file */
     struct sdg_tensor tensor;
 };
 
@@ -23,16 +25,24 @@ struct sdg_metadata {
     const char *key, *value;
 };
 
+/* A text beside the tensors: "model_index.json", "unet/config.json", ... */
+struct sdg_sidetext {
+    const char *name, *text; /* NUL-terminated */
+};
+
 struct sdg_weights {
     char *path;
     enum sdg_form form;
-    struct sdg_filemap map;
+    struct sdg_filemap *maps; /* [map_count]: every file that entries point into */
+    size_t map_count;
     struct sdg_entry *entries; /* [count], in file order */
     size_t count;
     uint32_t *index; /* [index_size]: the entries in order of their names */
     size_t index_size;
     struct sdg_metadata *metadata; /* safetensors' __metadata__ */
     size_t metadata_count;
+    struct sdg_sidetext *texts;
+    size_t text_count;
     void *owned; /* list of what close frees: names, materialised tensors */
 };
 
@@ -45,6 +55,10 @@ void sdg_weights_close(struct sdg_weights *w); /* accepts a zeroed or closed one
 /* NULL when there is none. */
 const struct sdg_entry *sdg_weights_find(const struct sdg_weights *w, const char *name);
 const char *sdg_weights_metadata(const struct sdg_weights *w, const char *key);
+const char *sdg_weights_text(const struct sdg_weights *w, const char *name);
+
+/* Bytes of all its files. */
+size_t sdg_weights_bytes(const struct sdg_weights *w);
 
 /* The tensor is not needed for now: gives back the memory its pages take where they are pages of
  * the mapped file, which come back when they are read again. */

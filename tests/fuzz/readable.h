@@ -9,7 +9,7 @@
 /* Refused with one line, or every name is found and every number can be read. */
 static inline void read_anything(const uint8_t *data, size_t size)
 {
-    struct sdg_weights w = {.path = malloc(sizeof "input"), .map = {.fd = -1}};
+    struct sdg_weights w = {.path = malloc(sizeof "input")};
     sdgen_error err = {0};
     unsigned sum = 0;
     if (!w.path) abort();
