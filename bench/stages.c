@@ -27,7 +27,7 @@ typedef void stage_fn(struct sdg_ops *o, struct stages *s);
 
 static void run_text(struct sdg_ops *o, struct stages *s)
 {
-    sdg_clip_forward(o, s->text, s->ids, &s->e->model.clip, IMAGES, s->tokens, 0);
+    sdg_clip_forward(o, s->text, s->ids, &s->e->model.clips[0], IMAGES, s->tokens, 0);
 }
 
 static void run_unet(struct sdg_ops *o, struct stages *s)
@@ -53,10 +53,10 @@ static bool open_stages(struct stages *s, int size)
 {
     const struct sdg_model *m = &s->e->model;
     const size_t factor = (size_t)sdg_vae_factor(&m->vae.config);
-    const size_t width = (size_t)m->clip.config.width, vocab = (size_t)m->clip.config.vocab;
+    const size_t width = (size_t)m->clips[0].config.width, vocab = (size_t)m->clips[0].config.vocab;
     s->side = (size_t)size / factor;
-    s->tokens =
-        (size_t)m->clip.config.positions < TOKENS ? (size_t)m->clip.config.positions : TOKENS;
+    s->tokens = (size_t)m->clips[0].config.positions < TOKENS ? (size_t)m->clips[0].config.positions
+                                                              : TOKENS;
     s->text = waves(IMAGES * s->tokens * width);
     s->latent = waves(IMAGES * (size_t)m->unet.config.in_channels * s->side * s->side);
     s->eps = waves(IMAGES * (size_t)m->unet.config.out_channels * s->side * s->side);

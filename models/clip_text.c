@@ -12,7 +12,7 @@
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
-enum { WIDTH, MLP, VOCAB, POSITIONS };
+enum { WIDTH, MLP, VOCAB, POSITIONS, PROJECTION };
 
 #define AT(member) offsetof(struct sdg_clip_layer, member)
 static const struct sdg_bind_row layer_rows[] = {
@@ -42,6 +42,9 @@ static const struct sdg_bind_row ends_rows[] = {
     {"final_layer_norm.weight", AT(final_norm.weight), 1, {WIDTH}, 0},
     {"final_layer_norm.bias", AT(final_norm.bias), 1, {WIDTH}, 0},
 };
+static const struct sdg_bind_row projection_rows[] = {
+    {"text_projection.weight", AT(projection.weight), 2, {PROJECTION, WIDTH}, 0},
+};
 #undef AT
 
 void sdg_clip_bind(struct sdg_clip *m, const struct sdg_clip_config *config, struct sdg_binder *b)
@@ -50,13 +53,16 @@ void sdg_clip_bind(struct sdg_clip *m, const struct sdg_clip_config *config, str
     const int64_t dims[] = {[WIDTH] = config->width,
                             [MLP] = config->mlp,
                             [VOCAB] = config->vocab,
-                            [POSITIONS] = config->positions};
-    sdg_bind_rows(b, "", ends_rows, SDG_ROWS(ends_rows), dims, m);
+                            [POSITIONS] = config->positions,
+                            [PROJECTION] = config->projection};
+    sdg_bind_rows(b, "text_model.", ends_rows, SDG_ROWS(ends_rows), dims, m);
     for (int i = 0; i < config->layers; i++) {
-        char prefix[40];
-        snprintf(prefix, sizeof prefix, "encoder.layers.%d.", i);
+        char prefix[48];
+        snprintf(prefix, sizeof prefix, "text_model.encoder.layers.%d.", i);
         sdg_bind_rows(b, prefix, layer_rows, SDG_ROWS(layer_rows), dims, &m->layers[i]);
     }
+    if (config->projection)
+        sdg_bind_rows(b, "", projection_rows, SDG_ROWS(projection_rows), dims, m);
 }
 
 /* ---- forward --------------------------------------------------------------------------------- */
@@ -136,6 +142,47 @@ static void feed_forward(struct sdg_ops *o, float *x, const struct sdg_clip_laye
     sdg_arena_release(o->work, mark);
 }
 
+/* pooled [n][projection] from x [n][t][d], the output of the last layer. Only one row of each text
+ * is read, so only that row is normed. */
+static void pool(struct sdg_ops *o, float *pooled, const float *x, const int32_t *ids,
+                 const struct sdg_clip *m, size_t n, size_t t)
+{
+    const size_t d = (size_t)m->config.width, mark = sdg_arena_mark(o->work);
+    const bool projected = m->projection.weight.data != NULL;
+    float *rows = projected ? sdg_arena_floats(o->work, n * d) : pooled;
+    for (size_t i = 0; i < n && !o->dry; i++) {
+        size_t end = 0;
+        for (size_t k = 1; k < t; k++)
+            if (ids[i * t + k] > ids[i * t + end]) end = k;
+        memcpy(rows + i * d, x + (i * t + end) * d, d * sizeof *rows);
+    }
+    sdg_op_layernorm(o, rows, rows, &m->final_norm, n, d, CLIP_EPS);
+    if (projected) sdg_op_linear(o, pooled, rows, NULL, &m->projection, n, 1, false);
+    sdg_arena_release(o->work, mark);
+}
+
+void sdg_clip_encode(struct sdg_ops *o, float *hidden, float *pooled, const int32_t *ids,
+                     const uint8_t *masked, const struct sdg_clip *m, size_t n, size_t t,
+                     const struct sdg_clip_take *take)
+{
+    const struct sdg_clip_config *c = &m->config;
+    const size_t d = (size_t)c->width, mark = sdg_arena_mark(o->work);
+    const int wanted = c->layers - take->skip, last = take->pooled ? c->layers : wanted;
+    float *x = sdg_arena_floats(o->work, n * t * d);
+    sdg_op_embed(o, x, ids, &m->tokens, &m->positions, n, t);
+    for (int i = 0; i <= last; i++) {
+        if (i == wanted && !take->plain)
+            sdg_op_layernorm(o, hidden, x, &m->final_norm, n * t, d, CLIP_EPS);
+        else if (i == wanted && !o->dry)
+            memcpy(hidden, x, n * t * d * sizeof *x);
+        if (i == last) break;
+        attend(o, x, masked, &m->layers[i], c, n, t);
+        feed_forward(o, x, &m->layers[i], c, n, t);
+    }
+    if (take->pooled) pool(o, pooled, x, ids, m, n, t);
+    sdg_arena_release(o->work, mark);
+}
+
 void sdg_clip_forward(struct sdg_ops *o, float *y, const int32_t *ids, const struct sdg_clip *m,
                       size_t n, size_t t, int skip)
 {
@@ -145,14 +192,6 @@ void sdg_clip_forward(struct sdg_ops *o, float *y, const int32_t *ids, const str
 void sdg_clip_forward_hiding(struct sdg_ops *o, float *y, const int32_t *ids, const uint8_t *hidden,
                              const struct sdg_clip *m, size_t n, size_t t, int skip)
 {
-    const struct sdg_clip_config *c = &m->config;
-    const size_t d = (size_t)c->width, mark = sdg_arena_mark(o->work);
-    float *x = sdg_arena_floats(o->work, n * t * d);
-    sdg_op_embed(o, x, ids, &m->tokens, &m->positions, n, t);
-    for (int i = 0; i < c->layers - skip; i++) {
-        attend(o, x, hidden, &m->layers[i], c, n, t);
-        feed_forward(o, x, &m->layers[i], c, n, t);
-    }
-    sdg_op_layernorm(o, y, x, &m->final_norm, n * t, d, CLIP_EPS);
-    sdg_arena_release(o->work, mark);
+    const struct sdg_clip_take take = {.skip = skip};
+    sdg_clip_encode(o, y, NULL, ids, hidden, m, n, t, &take);
 }

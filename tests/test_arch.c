@@ -12,7 +12,7 @@
 #include "weights/arch.h"
 #include "weights/arch_names.h"
 
-#define CLIP "cond_stage_model.transformer.text_model."
+#define CLIP "cond_stage_model.transformer."
 #define UNET "model.diffusion_model."
 #define VAE "first_stage_model."
 
@@ -202,7 +202,7 @@ static void test_refusals(void **state)
          NULL,
          NULL,
          "more blocks"},
-        {CLIP "encoder.layers.64.mlp.fc1.bias", {0, 0}, NULL, NULL, "more layers"},
+        {CLIP "text_model.encoder.layers.64.mlp.fc1.bias", {0, 0}, NULL, NULL, "more layers"},
         {VAE "decoder.up.8.block.0.x", {0, 0}, NULL, NULL, "decoder.up.8"},
         {VAE "decoder.up.0.block.9.x", {0, 0}, NULL, NULL, "decoder.up.0.block.9"},
         {VAE "encoder.down.1.attn.0.q.weight", {0, 0}, NULL, NULL, "attention only in the middle"},
@@ -221,7 +221,11 @@ static void test_refusals(void **state)
         {VAE "decoder.up.1.block.2.x", {0, 0}, NULL, NULL, "3 resblocks, not 2"},
         /* the only witness of a width is gone */
         {NULL, {0}, UNET "input_blocks.0.0.weight", NULL, "input_blocks.0.0.weight"},
-        {NULL, {0}, CLIP "embeddings.token_embedding.weight", NULL, "token_embedding.weight"},
+        {NULL,
+         {0},
+         CLIP "text_model.embeddings.token_embedding.weight",
+         NULL,
+         "token_embedding.weight"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) expect_refusal(&all[i]);

@@ -268,8 +268,8 @@ static void test_open_and_count(void **state)
     assert_null(strstr(lines.all, "tensor: model_ema.decay"));
     assert_non_null(m->unet.conv_in.weight.data);
     assert_non_null(m->vae.encoder.conv_in.weight.data);
-    assert_non_null(m->clip.layers[1].fc2.bias.data);
-    assert_true(m->latent_scale == 0.18215f);
+    assert_non_null(m->clips[0].layers[1].fc2.bias.data);
+    assert_true(m->facts.latent_scale == 0.18215f);
     sdg_model_close(m);
     sdg_model_close(m);
     test_blank_remove(&b);
@@ -288,7 +288,7 @@ static void test_all_faults_in_one_run(void **state)
     (void)state;
     assert_non_null(m);
     test_blank_begin(&b);
-    b.prefix = "cond_stage_model.transformer.text_model.";
+    b.prefix = "cond_stage_model.transformer.";
     struct sdg_clip *slots = calloc(1, sizeof *slots);
     clip.mlp = 64; /* layer 0 comes out narrower than layer 1 below */
     clip.layers = 1;

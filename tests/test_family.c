@@ -191,8 +191,8 @@ static void test_native_size(void **state)
         sdgen_error err = {0};
         if (open_small(m, &b, "modelspec.resolution", cases[i].text, &err) != SDGEN_OK)
             fail_msg("%s", err.text);
-        assert_int_equal(m->native_width, cases[i].width);
-        assert_int_equal(m->native_height, cases[i].height);
+        assert_int_equal(m->facts.native_width, cases[i].width);
+        assert_int_equal(m->facts.native_height, cases[i].height);
         sdg_model_close(m);
         test_blank_remove(&b);
     }
@@ -278,6 +278,13 @@ static void test_whole_checkpoint_as_vae(void **state)
 }
 
 /* The old naming leaves "text_model." out of the text encoder's names. */
+static bool spell_old(char *spelt, size_t size, const char *name)
+{
+    const char *cut = strstr(name, "text_model.");
+    snprintf(spelt, size, "%.*s%s", (int)(cut - name), name, cut + strlen("text_model."));
+    return true;
+}
+
 static void test_old_text_encoder_names(void **state)
 {
     struct test_blank b;
@@ -287,7 +294,9 @@ static void test_old_text_encoder_names(void **state)
     (void)state;
     test_blank_begin(&b);
     b.prefix = "cond_stage_model.transformer.";
+    b.spell = spell_old;
     sdg_clip_bind(slots, &test_small_clip, &b.binder);
+    b.spell = NULL;
     test_blank_model(&b, NULL, &test_small_unet, &test_small_vae);
     test_blank_write(&b);
     const struct sdg_model_options options = {.path = b.path};
@@ -307,19 +316,21 @@ static void test_networks_that_do_not_fit(void **state)
     const struct sdg_vae_config vae = test_small_vae;
     sdgen_error err = {0};
     (void)state;
-    assert_int_equal(sdg_model_fits(&clip, &unet, &vae, "x", &err), SDGEN_OK);
-    assert_int_equal(sdg_model_fits(&clip, &unet, NULL, "x", &err), SDGEN_OK);
+    const struct sdg_clip_config *one[] = {&clip}, *another[] = {&other};
+    const struct sdg_facts facts = {0};
+    assert_int_equal(sdg_model_fits(one, 1, &unet, &vae, &facts, "x", &err), SDGEN_OK);
+    assert_int_equal(sdg_model_fits(one, 1, &unet, NULL, &facts, "x", &err), SDGEN_OK);
     other.vocab = 1000;
-    assert_int_equal(sdg_model_fits(&other, &unet, &vae, "x", &err), SDGEN_ERR_MODEL);
+    assert_int_equal(sdg_model_fits(another, 1, &unet, &vae, &facts, "x", &err), SDGEN_ERR_MODEL);
     other = clip;
     other.positions = 40;
-    assert_int_equal(sdg_model_fits(&other, &unet, &vae, "x", &err), SDGEN_ERR_MODEL);
+    assert_int_equal(sdg_model_fits(another, 1, &unet, &vae, &facts, "x", &err), SDGEN_ERR_MODEL);
     unet.context = 128;
-    assert_int_equal(sdg_model_fits(&clip, &unet, &vae, "x", &err), SDGEN_ERR_MODEL);
+    assert_int_equal(sdg_model_fits(one, 1, &unet, &vae, &facts, "x", &err), SDGEN_ERR_MODEL);
     assert_non_null(strstr(err.text, "64 wide"));
     unet = test_small_unet;
     unet.out_channels = 8;
-    assert_int_equal(sdg_model_fits(&clip, &unet, &vae, "x", &err), SDGEN_ERR_MODEL);
+    assert_int_equal(sdg_model_fits(one, 1, &unet, &vae, &facts, "x", &err), SDGEN_ERR_MODEL);
 }
 
 int main(void)

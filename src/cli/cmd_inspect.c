@@ -16,6 +16,7 @@
 #include "weights/arch.h"
 #include "weights/arch_names.h"
 #include "weights/hashcache.h"
+#include "weights/keys.h"
 
 /* ---- collecting ---- */
 
@@ -57,6 +58,8 @@ static sdgen_status bind_networks(struct sdg_inspection *r, struct networks *n, 
     sdgen_status status;
     const struct sdg_finding *f = &r->finding;
     struct sdg_filebinder *b = &r->binder;
+    const struct sdg_clip_config *clips[] = {&r->clip};
+    const struct sdg_facts facts = {0};
     SDG_TRY(sdg_filebinder_init(b, &r->file, NULL, err));
     if (f->kind == SDG_KIND_SD1) {
         SDG_TRY(sdg_arch_clip(&r->clip, &r->file, f->clip_prefix, err));
@@ -78,7 +81,8 @@ static sdgen_status bind_networks(struct sdg_inspection *r, struct networks *n, 
     r->bound = true;
     SDG_TRY(sdg_filebinder_finish(b, err));
     if (r->has_unet)
-        SDG_TRY(sdg_model_fits(&r->clip, &r->unet, r->has_vae ? &r->vae : NULL, r->file.path, err));
+        SDG_TRY(sdg_model_fits(clips, 1, &r->unet, r->has_vae ? &r->vae : NULL, &facts,
+                               r->file.path, err));
 fail:
     return status;
 }
@@ -159,9 +163,10 @@ int sdg_cmd_inspect(int argc, char **argv)
     struct sdg_inspection *r = calloc(1, sizeof *r);
     if (!r) return sdg_say_failure("out of memory");
     sdgen_error error;
-    if (sdg_weights_open(&r->file, o.path, &error) != SDGEN_OK) {
+    if (sdg_weights_open(&r->file, o.path, &error) != SDGEN_OK ||
+        sdg_keys_canonical(&r->file, &error) != SDGEN_OK) {
         if (o.json) sdg_inspect_json_error(o.path, &error);
-        free(r);
+        inspection_destroy(r);
         return sdg_say_failure("%s", error.text);
     }
     struct sdg_hashjob *job = o.no_hash ? NULL : sdg_hashjob_start(o.path);

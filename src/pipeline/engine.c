@@ -75,9 +75,7 @@ static void report_load(const sdgen_load_params *params, int done, int total)
 
 static void let_go(void *user, const struct sdg_tensor *weight)
 {
-    const struct sdg_model *m = user;
-    sdg_weights_let_go(&m->file, weight);
-    sdg_weights_let_go(&m->vae_file, weight);
+    sdg_model_let_go(user, weight);
 }
 
 /* Walks the networks dry, at the least size at which every layer has more than one token, to learn
@@ -94,7 +92,7 @@ static sdgen_status pack_weights(struct sdgen_engine *e, sdgen_error *err)
     struct sdg_ops dry = sdg_engine_ops(e, &nowhere, NULL);
     dry.dry = true;
     dry.bf16 = false; /* the text encoder: a few hundredths of a picture's work */
-    sdg_clip_forward(&dry, NULL, NULL, &m->clip, 1, 2, 0);
+    sdg_clip_forward(&dry, NULL, NULL, &m->clips[0], 1, 2, 0);
     dry.bf16 = e->bf16;
     sdg_unet_forward(&dry, NULL, NULL, NULL, &context, &m->unet, 1, side, side,
                      SDG_UPSAMPLE_CROP_BEFORE);
@@ -128,8 +126,6 @@ sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, 
         .log = &e->log,
     };
     SDG_TRY(sdg_model_open(&e->model, &options, error));
-    SDG_TRY(sdg_model_fits(&e->model.clip.config, &e->model.unet.config, &e->model.vae.config,
-                           params->model_path, error));
     e->model_hash = sdg_hashjob_start(params->model_path);
     if (params->vae_path) e->vae_hash = sdg_hashjob_start(params->vae_path);
     report_load(params, 1, 3);

@@ -39,8 +39,8 @@ static sdgen_status plan_size(struct sdg_plan *p, const struct sdg_model *m, sdg
 {
     const int factor = sdg_vae_factor(&m->vae.config);
     sdgen_status status;
-    SDG_TRY(plan_side(&p->width, "-W", p->params->width, m->native_width, factor, err));
-    SDG_TRY(plan_side(&p->height, "-H", p->params->height, m->native_height, factor, err));
+    SDG_TRY(plan_side(&p->width, "-W", p->params->width, m->facts.native_width, factor, err));
+    SDG_TRY(plan_side(&p->height, "-H", p->params->height, m->facts.native_height, factor, err));
     p->w = p->width / (size_t)factor;
     p->h = p->height / (size_t)factor;
 fail:
@@ -61,7 +61,7 @@ static sdgen_status plan_numbers(struct sdg_plan *p, const struct sdg_model *m, 
         return sdg_fail(err, SDGEN_ERR_ARG, "--batch-size %d: must be between 1 and %d", p->batch,
                         SDG_MAX_BATCH);
     if (p->batch > p->images) p->batch = p->images;
-    const int first = p->convention->clip_skip_first, layers = m->clip.config.layers;
+    const int first = p->convention->clip_skip_first, layers = m->clips[0].config.layers;
     const int asked = params->clip_skip ? params->clip_skip : first;
     p->layers_skipped = asked - first;
     if (p->layers_skipped < 0 || p->layers_skipped >= layers)

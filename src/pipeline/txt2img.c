@@ -45,7 +45,7 @@ static sdgen_status reserve(struct run *r)
 {
     const struct sdg_plan *p = r->plan;
     struct sdg_arena *a = &r->work;
-    const size_t width = (size_t)r->e->model.clip.config.width, batch = (size_t)p->batch;
+    const size_t width = (size_t)r->e->model.clips[0].config.width, batch = (size_t)p->batch;
     sdgen_status status;
     r->latent = (size_t)r->e->model.vae.config.z_channels * p->h * p->w;
     SDG_TRY(sdg_conditioning_make(&r->cond, &p->cond, width, r->err));
@@ -115,7 +115,7 @@ static sdgen_status cancelled(struct run *r)
 static void encode_prompts(struct run *r)
 {
     const struct sdg_plan *p = r->plan;
-    const struct sdg_clip *clip = &r->e->model.clip;
+    const struct sdg_clip *clip = &r->e->model.clips[0];
     r->ops.bf16 = false;
     sdg_conditioning_encode(&r->cond, &r->ops, clip, p->layers_skipped, p->emphasis);
     if (p->guided)
@@ -257,7 +257,7 @@ static sdgen_status sample(struct run *r)
 /* r->image [3][height][width] = decoder(x / latent scale) of image i of the batch. */
 static void decode(struct run *r, int i)
 {
-    const float scale = r->e->model.latent_scale;
+    const float scale = r->e->model.facts.latent_scale;
     const float *x = r->sampling.x + (size_t)i * r->latent;
     for (size_t j = 0; !r->ops.dry && j < r->latent; j++) r->z[j] = x[j] / scale;
     sdg_vae_decode(&r->ops, r->image, r->z, &r->e->model.vae, 1, r->plan->h, r->plan->w);

@@ -19,7 +19,7 @@ static int count_layers(const struct sdg_weights *w, const char *prefix)
     for (size_t e = 0; e < w->count; e++) {
         const char *name = sdg_name_after(w->entries[e].name, prefix), *rest;
         int i;
-        if (!name || !sdg_name_number(&rest, &i, name, "encoder.layers.")) continue;
+        if (!name || !sdg_name_number(&rest, &i, name, "text_model.encoder.layers.")) continue;
         if (i >= SDG_CLIP_MAX_LAYERS) return -1;
         if (i >= layers) layers = i + 1;
     }
@@ -30,32 +30,36 @@ sdgen_status sdg_arch_clip(struct sdg_clip_config *c, const struct sdg_weights *
                            const char *prefix, sdgen_error *err)
 {
     static const struct sdg_width_rule
-        width = {{{"embeddings.token_embedding.weight", 1},
-                  {"embeddings.position_embedding.weight", 1},
-                  {"final_layer_norm.weight", 0}},
+        width = {{{"text_model.embeddings.token_embedding.weight", 1},
+                  {"text_model.embeddings.position_embedding.weight", 1},
+                  {"text_model.final_layer_norm.weight", 0}},
                  HEAD_WIDTH},
-        positions = {{{"embeddings.position_embedding.weight", 0}}, 0},
+        positions = {{{"text_model.embeddings.position_embedding.weight", 0}}, 0},
+        projection = {{{"text_projection.weight", 0}}, 0},
         mlp = {{{"mlp.fc1.weight", 0}, {"mlp.fc1.bias", 0}, {"mlp.fc2.weight", 1}}, 0};
     sdgen_status status;
     *c = (struct sdg_clip_config) {.activation = SDG_QUICK_GELU};
     c->layers = count_layers(w, prefix);
     const struct sdg_tensor *tokens =
-        sdg_arch_tensor(w, prefix, "", "embeddings.token_embedding.weight");
+        sdg_arch_tensor(w, prefix, "", "text_model.embeddings.token_embedding.weight");
     const int64_t vocab = tokens && tokens->rank > 0 ? tokens->shape[0] : 0;
     if (c->layers < 1 || vocab < 1 || vocab > INT32_MAX) {
-        status = sdg_fail(err, SDGEN_ERR_MODEL, "%s: %s%s", w->path, prefix,
-                          c->layers < 0
-                              ? "encoder.layers: more layers than any text encoder that sdgen knows"
-                          : c->layers < 1 ? "encoder.layers.0 is missing: no text encoder is there"
-                          : !tokens       ? "embeddings.token_embedding.weight is missing"
-                                    : "embeddings.token_embedding.weight has an absurd shape");
+        status = sdg_fail(
+            err, SDGEN_ERR_MODEL, "%s: %s%s", w->path, prefix,
+            c->layers < 0
+                ? "text_model.encoder.layers: more layers than any text encoder that sdgen knows"
+            : c->layers < 1 ? "text_model.encoder.layers.0 is missing: no text encoder is there"
+            : !tokens       ? "text_model.embeddings.token_embedding.weight is missing"
+                            : "text_model.embeddings.token_embedding.weight has an absurd shape");
         goto fail;
     }
     c->vocab = (int)vocab;
     SDG_TRY(sdg_arch_width(&c->width, w, prefix, "", &width, err));
     SDG_TRY(sdg_arch_width(&c->positions, w, prefix, "", &positions, err));
-    SDG_TRY(sdg_arch_width(&c->mlp, w, prefix, "encoder.layers.0.", &mlp, err));
+    SDG_TRY(sdg_arch_width(&c->mlp, w, prefix, "text_model.encoder.layers.0.", &mlp, err));
     c->heads = c->width / HEAD_WIDTH;
+    if (sdg_arch_tensor(w, prefix, "", "text_projection.weight"))
+        SDG_TRY(sdg_arch_width(&c->projection, w, prefix, "", &projection, err));
 fail:
     return status;
 }

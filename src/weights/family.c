@@ -193,10 +193,7 @@ static void find_prefixes(struct sdg_finding *f, unsigned features)
         f->vae_prefix = "first_stage_model.";
     else if (features & F_BARE_VAE)
         f->vae_prefix = "";
-    if (features & F_CLIP)
-        f->clip_prefix = "cond_stage_model.transformer.text_model.";
-    else if (features & F_CLIP_OLD)
-        f->clip_prefix = "cond_stage_model.transformer.";
+    if (features & F_CLIP) f->clip_prefix = "cond_stage_model.transformer.";
 }
 
 /* Extent d of a tensor of the UNet, 0 when there is no such thing. */

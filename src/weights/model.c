@@ -10,6 +10,7 @@
 #include "weights/arch_names.h"
 #include "weights/binder.h"
 #include "weights/family.h"
+#include "weights/keys.h"
 
 static const float sd1_latent_scale = 0.18215f; /* CompVis configs/stable-diffusion, scale_factor */
 
@@ -24,10 +25,10 @@ static void read_native_size(struct sdg_model *m)
     int w = 0, h = 0, end = 0;
     if (text && sscanf(text, "%4dx%4d%n", &w, &h, &end) == 2 && text[end] == 0 && w >= MIN_SIZE &&
         h >= MIN_SIZE && w <= MAX_SIZE && h <= MAX_SIZE && w % factor == 0 && h % factor == 0) {
-        m->native_width = w;
-        m->native_height = h;
+        m->facts.native_width = w;
+        m->facts.native_height = h;
     } else {
-        m->native_width = m->native_height = SD1_SIZE;
+        m->facts.native_width = m->facts.native_height = SD1_SIZE;
     }
 }
 
@@ -47,7 +48,7 @@ static sdgen_status bind_main(struct sdg_model *m, struct sdg_filebinder *b,
     SDG_TRY(sdg_arch_unet(&unet, &m->file, f->unet_prefix, err));
     SDG_TRY(sdg_unet_arena_create(&m->arena, err));
     sdg_filebinder_network(b, f->clip_prefix, false);
-    sdg_clip_bind(&m->clip, &clip, &b->binder);
+    sdg_clip_bind(&m->clips[0], &clip, &b->binder);
     sdg_filebinder_network(b, f->unet_prefix, ema);
     SDG_TRY(sdg_unet_bind(&m->unet, &unet, &b->binder, &m->arena, err));
 fail:
@@ -79,6 +80,7 @@ static sdgen_status open_vae(struct sdg_model *m, const struct sdg_model_options
     struct sdg_filebinder binder = {0};
     struct sdg_finding finding;
     SDG_TRY(sdg_weights_open(&m->vae_file, opt->vae_path, err));
+    SDG_TRY(sdg_keys_canonical(&m->vae_file, err));
     sdg_family_find(&finding, &m->vae_file);
     SDG_TRY(sdg_filebinder_init(&binder, &m->vae_file, opt->log, err));
     SDG_TRY(bind_vae(m, &binder, &finding, err));
@@ -119,16 +121,21 @@ sdgen_status sdg_model_open(struct sdg_model *m, const struct sdg_model_options 
     struct sdg_finding finding;
     memset(m, 0, sizeof *m);
     SDG_TRY(sdg_weights_open(&m->file, opt->path, err));
+    SDG_TRY(sdg_keys_canonical(&m->file, err));
     sdg_family_find(&finding, &m->file);
     SDG_TRY(sdg_family_check(&finding, &m->file, err));
-    m->family = SDG_FAMILY_SD1;
-    m->latent_scale = sd1_latent_scale;
+    m->facts.family = SDG_FAMILY_SD1;
+    m->facts.latent_scale = sd1_latent_scale;
+    m->clip_count = 1;
     SDG_TRY(sdg_filebinder_init(&binder, &m->file, opt->log, err));
     SDG_TRY(bind_main(m, &binder, &finding, opt, err));
     if (!opt->vae_path) SDG_TRY(bind_vae(m, &binder, &finding, err));
     SDG_TRY(sdg_filebinder_finish(&binder, err));
     if (opt->vae_path) SDG_TRY(open_vae(m, opt, err));
     read_native_size(m);
+    const struct sdg_clip_config *clips[] = {&m->clips[0].config};
+    SDG_TRY(
+        sdg_model_fits(clips, 1, &m->unet.config, &m->vae.config, &m->facts, m->file.path, err));
     count_unused(m, &binder, &finding, opt->log);
     sdg_filebinder_destroy(&binder);
     return SDGEN_OK;
@@ -138,9 +145,12 @@ fail:
     return status;
 }
 
-sdgen_status sdg_model_fits(const struct sdg_clip_config *clip, const struct sdg_unet_config *unet,
-                            const struct sdg_vae_config *vae, const char *path, sdgen_error *err)
+sdgen_status sdg_model_fits(const struct sdg_clip_config *const *clips, int clip_count,
+                            const struct sdg_unet_config *unet, const struct sdg_vae_config *vae,
+                            const struct sdg_facts *facts, const char *path, sdgen_error *err)
 {
+    const struct sdg_clip_config *clip = clips[0];
+    (void)clip_count, (void)facts;
     if (clip->vocab != CLIP_TOKENS || clip->positions < CLIP_POSITIONS)
         return sdg_fail(err, SDGEN_ERR_MODEL,
                         "%s: text encoder for %d tokens at %d positions; CLIP's has %d and %d",
@@ -158,10 +168,22 @@ sdgen_status sdg_model_fits(const struct sdg_clip_config *clip, const struct sdg
     return SDGEN_OK;
 }
 
+void sdg_model_let_go(const struct sdg_model *m, const struct sdg_tensor *weight)
+{
+    sdg_weights_let_go(&m->file, weight);
+    sdg_weights_let_go(&m->unet_file, weight);
+    sdg_weights_let_go(&m->vae_file, weight);
+    sdg_weights_let_go(&m->clip_l_file, weight);
+    sdg_weights_let_go(&m->clip_g_file, weight);
+}
+
 void sdg_model_close(struct sdg_model *m)
 {
     sdg_arena_destroy(&m->arena);
+    sdg_weights_close(&m->unet_file);
     sdg_weights_close(&m->vae_file);
+    sdg_weights_close(&m->clip_l_file);
+    sdg_weights_close(&m->clip_g_file);
     sdg_weights_close(&m->file);
     memset(m, 0, sizeof *m);
 }

@@ -25,6 +25,10 @@ SDGEN_MUST_CHECK sdgen_status sdg_weights_add(struct sdg_entry **entry, char **n
                                               struct sdg_weights *w, size_t name_size,
                                               sdgen_error *err);
 
+/* Sorts w->index after names or the number of entries have changed. Errors: SDGEN_ERR_FORMAT when
+ * two entries have the same name, SDGEN_ERR_MEMORY. */
+SDGEN_MUST_CHECK sdgen_status sdg_weights_sort(struct sdg_weights *w, sdgen_error *err);
+
 sdgen_status sdg_weights_no_memory(const struct sdg_weights *w, sdgen_error *err);
 
 #endif

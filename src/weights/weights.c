@@ -47,11 +47,12 @@ static int compare_names(const void *a, const void *b, void *entries)
     return strcmp(e[*(const uint32_t *)a].name, e[*(const uint32_t *)b].name);
 }
 
-static sdgen_status sort_names(struct sdg_weights *w, sdgen_error *err)
+sdgen_status sdg_weights_sort(struct sdg_weights *w, sdgen_error *err)
 {
     if (w->count == 0) return SDGEN_OK;
-    w->index = malloc(w->count * sizeof *w->index);
-    if (!w->index) return sdg_weights_no_memory(w, err);
+    void *index = realloc(w->index, w->count * sizeof *w->index);
+    if (!index) return sdg_weights_no_memory(w, err);
+    w->index = index;
     w->index_size = w->count;
     for (size_t i = 0; i < w->count; i++) w->index[i] = (uint32_t)i;
     qsort_r(w->index, w->count, sizeof *w->index, compare_names, w->entries);
@@ -86,7 +87,7 @@ sdgen_status sdg_weights_parse(struct sdg_weights *w, const uint8_t *data, size_
                         "%s: its %zu bytes are neither safetensors nor a torch.save file; is it "
                         "the right file, and whole?",
                         w->path, size);
-    SDG_TRY(sort_names(w, err));
+    SDG_TRY(sdg_weights_sort(w, err));
 fail:
     return status;
 }

@@ -13,7 +13,10 @@ struct test_blank {
     const char *prefix;       /* of what the walk adds */
     const char *drop;         /* the tensor of this full name is left out, or NULL */
     const char *bend;         /* this one's first extent is one more, or NULL */
-    enum sdg_dtype dtype;     /* of what the walk adds */
+    /* How the file spells the full name of what the walk adds; false: it has no such tensor. NULL:
+     * as it is. */
+    bool (*spell)(char *spelt, size_t size, const char *name);
+    enum sdg_dtype dtype; /* of what the walk adds */
     char path[256], *header;
     size_t header_size, bytes, count, parameters;
     FILE *stream;

@@ -318,7 +318,7 @@ static const struct test_layout micro = {
 /* The hash with the two exceptions that golden_ckpt.py explains. */
 static void micro_values(float *y, const char *name, const int64_t *shape, int rank)
 {
-    if (strcmp(name, TEST_CLIP_PREFIX "embeddings.token_embedding.weight") == 0) {
+    if (strcmp(name, TEST_CLIP_PREFIX "text_model.embeddings.token_embedding.weight") == 0) {
         const size_t rows = (size_t)shape[0], width = (size_t)shape[1];
         float *line = malloc(rows * width * sizeof *line);
         assert_non_null(line);

@@ -11,7 +11,7 @@
 #include "models/vae.h"
 #include "weights/weights.h"
 
-#define TEST_CLIP_PREFIX "cond_stage_model.transformer.text_model."
+#define TEST_CLIP_PREFIX "cond_stage_model.transformer."
 #define TEST_UNET_PREFIX "model.diffusion_model."
 #define TEST_VAE_PREFIX "first_stage_model."
 

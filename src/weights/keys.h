@@ -1,0 +1,36 @@
+/* keys.h - one list of names for tensors, whatever program wrote the file.
+ *
+ * The same tensor is `model.diffusion_model.input_blocks.1.0.in_layers.2.weight` in a single file
+ * of CompVis, and `down_blocks.0.resnets.0.conv1.weight` in the folder unet of diffusers. The
+ * networks, the family and every message know canonical names only:
+ *
+ *   model.diffusion_model.           UNet, CompVis' numbering (openaimodel.py)
+ *   model_ema.                       its running average, as CompVis' LitEma stores it
+ *   first_stage_model.               VAE, CompVis' names
+ *   taesd.encoder., taesd.decoder.   tiny autoencoder, the indices of taesd.py's nn.Sequential
+ *   cond_stage_model.transformer.    the text encoder of SD1 and SD2, transformers' names
+ *   conditioner.embedders.0.transformer., .1.transformer.   those of SDXL: CLIP-L, OpenCLIP bigG;
+ *                                    the refiner has its bigG at 0
+ *
+ * keys_*.c hold the rules, as tables that are read in both directions. */
+#ifndef SDG_WEIGHTS_KEYS_H
+#define SDG_WEIGHTS_KEYS_H
+
+#include <stdbool.h>
+#include "weights/weights.h"
+
+#define SDG_KEY_UNET "model.diffusion_model."
+#define SDG_KEY_EMA "model_ema."
+#define SDG_KEY_VAE "first_stage_model."
+#define SDG_KEY_TAESD "taesd."
+#define SDG_KEY_CLIP "cond_stage_model.transformer."
+#define SDG_KEY_CLIP_0 "conditioner.embedders.0.transformer."
+#define SDG_KEY_CLIP_1 "conditioner.embedders.1.transformer."
+
+/* Gives every entry its canonical name, splits fused tensors into views of their parts, and sorts
+ * the names anew; what is of no network keeps the name it has. .stored and .part stay. Twice is as
+ * good as once. Errors: SDGEN_ERR_FORMAT when two tensors turn out to be the same one,
+ * SDGEN_ERR_MEMORY. */
+SDGEN_MUST_CHECK sdgen_status sdg_keys_canonical(struct sdg_weights *w, sdgen_error *err);
+
+#endif
