@@ -147,9 +147,9 @@ static void walk_inputs(struct walk *w)
     add_conv(w->list, w->n, w->size, (size_t)c->in_channels, w->width, false, false);
     w->skips[w->top++] = w->width;
     for (int level = 0; level < c->levels; level++) {
-        for (int i = 0; i < c->blocks; i++) {
+        for (int i = 0; i < c->blocks[level]; i++) {
             walk_resblock(w, (size_t)c->channels[level]);
-            walk_transformer(w, c->depth[level], c->heads[level]);
+            walk_transformer(w, c->depth_in[level][i], c->heads[level]);
             w->skips[w->top++] = w->width;
         }
         if (level + 1 == c->levels) break;
@@ -163,12 +163,12 @@ static void walk_outputs(struct walk *w)
 {
     const struct sdg_unet_config *c = w->c;
     for (int level = c->levels - 1; level >= 0; level--) {
-        for (int i = 0; i <= c->blocks; i++) {
+        for (int i = 0; i <= c->blocks[level]; i++) {
             const size_t skip = w->skips[--w->top];
             add_plain(w->list, BENCH_CONCAT, w->n, w->size * w->size, w->width, skip);
             w->width += skip;
             walk_resblock(w, (size_t)c->channels[level]);
-            walk_transformer(w, c->depth[level], c->heads[level]);
+            walk_transformer(w, c->depth_out[level][i], c->heads[level]);
         }
         if (level == 0) break;
         w->size *= 2;
@@ -180,13 +180,21 @@ void bench_list_unet(struct bench_list *list, const struct sdg_unet_config *c, s
                      size_t size, size_t tokens)
 {
     struct walk w = {.list = list, .c = c, .n = n, .size = size, .tokens = tokens};
+    const size_t time = (size_t)c->time_width;
     w.width = (size_t)c->model_channels;
-    add_linear(list, n, 1, w.width, (size_t)c->time_width, false, 1);
-    add_linear(list, n, 1, (size_t)c->time_width, (size_t)c->time_width, false, 1);
+    if (c->time_cond) add_linear(list, n, 1, (size_t)c->time_cond, w.width, true, 1);
+    add_linear(list, n, 1, w.width, time, false, 1);
+    add_linear(list, n, 1, time, time, false, 1);
+    if (c->label) {
+        add_linear(list, n, 1, (size_t)c->label, time, false, 1);
+        add_linear(list, n, 1, time, time, true, 1);
+    }
     walk_inputs(&w);
-    walk_resblock(&w, w.width);
-    walk_transformer(&w, c->middle_depth, c->middle_heads);
-    walk_resblock(&w, w.width);
+    if (c->middle) {
+        walk_resblock(&w, w.width);
+        walk_transformer(&w, c->middle_depth, c->middle_heads);
+    }
+    if (c->middle > 1) walk_resblock(&w, w.width);
     walk_outputs(&w);
     add_plain(list, BENCH_GROUPNORM, n, w.size * w.size, w.width, 0);
     add_conv(list, n, w.size, w.width, (size_t)c->out_channels, true, false);
@@ -230,12 +238,56 @@ void bench_list_vae(struct bench_list *list, const struct sdg_vae_config *c, siz
 /* ---- the known ones -------------------------------------------------------------------------- */
 
 static const struct sdg_unet_config sd1 = {
-    4, 4, 320, 4, 2, {320, 640, 1280, 1280}, {1, 1, 1, 0}, 1, 768, 1280, false, {8, 8, 8, 8}, 8};
+    .in_channels = 4,
+    .out_channels = 4,
+    .model_channels = 320,
+    .levels = 4,
+    .blocks = {2, 2, 2, 2},
+    .channels = {320, 640, 1280, 1280},
+    .depth_in = {{1, 1}, {1, 1}, {1, 1}},
+    .depth_out = {{1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+    .middle = 2,
+    .middle_depth = 1,
+    .context = 768,
+    .time_width = 1280,
+    .heads = {8, 8, 8, 8},
+    .middle_heads = 8,
+};
 static const struct sdg_unet_config sd2 = {
-    4, 4, 320, 4, 2, {320, 640, 1280, 1280}, {1, 1, 1, 0}, 1, 1024, 1280, true, {5, 10, 20, 20},
-    20};
+    .in_channels = 4,
+    .out_channels = 4,
+    .model_channels = 320,
+    .levels = 4,
+    .blocks = {2, 2, 2, 2},
+    .channels = {320, 640, 1280, 1280},
+    .depth_in = {{1, 1}, {1, 1}, {1, 1}},
+    .depth_out = {{1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+    .middle = 2,
+    .middle_depth = 1,
+    .context = 1024,
+    .time_width = 1280,
+    .linear_projection = true,
+    .heads = {5, 10, 20, 20},
+    .middle_heads = 20,
+};
 static const struct sdg_unet_config sdxl = {
-    4, 4, 320, 3, 2, {320, 640, 1280}, {0, 2, 10}, 10, 2048, 1280, true, {5, 10, 20}, 20};
+    .in_channels = 4,
+    .out_channels = 4,
+    .model_channels = 320,
+    .levels = 3,
+    .blocks = {2, 2, 2},
+    .channels = {320, 640, 1280},
+    .depth_in = {{0, 0}, {2, 2}, {10, 10}},
+    .depth_out = {{0, 0, 0}, {2, 2, 2}, {10, 10, 10}},
+    .middle = 2,
+    .middle_depth = 10,
+    .context = 2048,
+    .time_width = 1280,
+    .label = 2816,
+    .linear_projection = true,
+    .heads = {5, 10, 20},
+    .middle_heads = 20,
+};
 static const struct sdg_vae_config vae = {4, {128, 256, 512, 512}, 2, 4, 3, false};
 
 static const struct {

@@ -19,7 +19,7 @@ struct stages {
     size_t side; /* of the latent */
     size_t tokens;
     int32_t ids[IMAGES * TOKENS];
-    float *text, *latent, *eps, *image;
+    float *text, *latent, *label, *guidance, *eps, *image;
     struct sdg_unet_context context[IMAGES];
 };
 
@@ -33,7 +33,8 @@ static void run_text(struct sdg_ops *o, struct stages *s)
 static void run_unet(struct sdg_ops *o, struct stages *s)
 {
     static const float t[IMAGES] = {500.0f, 500.0f};
-    sdg_unet_forward(o, s->eps, s->latent, t, s->context, &s->e->model.unet, IMAGES, s->side,
+    const struct sdg_unet_condition condition = {s->context, s->label, s->guidance};
+    sdg_unet_forward(o, s->eps, s->latent, t, &condition, &s->e->model.unet, IMAGES, s->side,
                      s->side, SDG_UPSAMPLE_CROP_AFTER);
 }
 
@@ -59,18 +60,22 @@ static bool open_stages(struct stages *s, int size)
                                                               : TOKENS;
     s->text = waves(IMAGES * s->tokens * width);
     s->latent = waves(IMAGES * (size_t)m->unet.config.in_channels * s->side * s->side);
+    s->label = waves(IMAGES * (size_t)m->unet.config.label);
+    s->guidance = waves(IMAGES * (size_t)m->unet.config.time_cond);
     s->eps = waves(IMAGES * (size_t)m->unet.config.out_channels * s->side * s->side);
     s->image = waves((size_t)m->vae.config.image_channels * s->side * s->side * factor * factor);
     for (size_t i = 0; i < IMAGES * s->tokens; i++) s->ids[i] = (int32_t)(i % vocab);
     for (size_t i = 0; i < IMAGES && s->text; i++)
         s->context[i] = (struct sdg_unet_context) {s->text + i * s->tokens * width, s->tokens};
-    return s->text && s->latent && s->eps && s->image;
+    return s->text && s->latent && s->label && s->guidance && s->eps && s->image;
 }
 
 static void close_stages(struct stages *s)
 {
     free(s->text);
     free(s->latent);
+    free(s->label);
+    free(s->guidance);
     free(s->eps);
     free(s->image);
     sdgen_free(s->e);

@@ -1,5 +1,5 @@
-/* unet.c - see unet.h. The way of one pass through the blocks; the blocks are unet_blocks.c's,
- * their weights unet_bind.c's.
+/* unet.c - see unet.h. The way of one pass through the blocks; the blocks are unet_blocks.c's, the
+ * time embedding is unet_time.c's, their weights are unet_bind.c's.
  *
  * Memory: what the input blocks leave for the way back and what every block hands on stays in the
  * work arena until the pass ends (about 60 MB an image of 512 x 512 pixels under SD1); everything
@@ -25,25 +25,6 @@ struct pass {
 static struct map take_map(const struct pass *p, size_t h, size_t w, int c)
 {
     return (struct map) {sdg_arena_floats(p->o->work, p->n * h * w * (size_t)c), h, w, (size_t)c};
-}
-
-/* ---- time ------------------------------------------------------------------------------------ */
-
-/* emb [n][time_width] = SiLU(time2(SiLU(time1(sinusoids(t))))). The outer SiLU opens the time
- * branch of every residual block; here it is computed once. */
-static void embed_time(struct sdg_ops *o, float *emb, const float *t, const struct sdg_unet *m,
-                       size_t n)
-{
-    const size_t c = (size_t)m->config.model_channels, d = (size_t)m->config.time_width;
-    const size_t mark = sdg_arena_mark(o->work);
-    float *waves = sdg_arena_floats(o->work, n * c);
-    float *hidden = sdg_arena_floats(o->work, n * d);
-    if (!o->dry) sdg_unet_embed_timesteps(waves, t, n, c);
-    sdg_op_linear(o, hidden, waves, NULL, &m->time1, n, 1, false);
-    sdg_op_activate(o, hidden, hidden, SDG_SILU, n * d);
-    sdg_op_linear(o, emb, hidden, NULL, &m->time2, n, 1, false);
-    sdg_op_activate(o, emb, emb, SDG_SILU, n * d);
-    sdg_arena_release(o->work, mark);
 }
 
 /* ---- resampling ------------------------------------------------------------------------------ */
@@ -99,9 +80,11 @@ static struct map input_block(const struct pass *p, const struct map *x,
 
 static struct map middle_block(const struct pass *p, const struct map *x, const struct sdg_unet *m)
 {
+    if (m->config.middle == 0) return *x;
     const struct map y = take_map(p, x->h, x->w, m->middle->res.c_out);
     run_block(p, &y, x, m->middle);
-    sdg_unet_resblock(p->o, y.data, y.data, p->emb, &m->middle_res2, p->n, y.h, y.w);
+    if (m->config.middle > 1)
+        sdg_unet_resblock(p->o, y.data, y.data, p->emb, &m->middle_res2, p->n, y.h, y.w);
     return y;
 }
 
@@ -151,13 +134,13 @@ static void write_output(const struct pass *p, float *y, const struct map *x,
 }
 
 void sdg_unet_forward(struct sdg_ops *o, float *y, const float *x, const float *t,
-                      const struct sdg_unet_context *context, const struct sdg_unet *m, size_t n,
-                      size_t h, size_t w, enum sdg_unet_upsampling upsampling)
+                      const struct sdg_unet_condition *condition, const struct sdg_unet *m,
+                      size_t n, size_t h, size_t w, enum sdg_unet_upsampling upsampling)
 {
     const size_t mark = sdg_arena_mark(o->work);
     float *emb = sdg_arena_floats(o->work, n * (size_t)m->config.time_width);
-    embed_time(o, emb, t, m, n);
-    const struct pass p = {.o = o, .emb = emb, .context = context, .n = n};
+    sdg_unet_embed(o, emb, t, condition, m, n);
+    const struct pass p = {.o = o, .emb = emb, .context = condition->context, .n = n};
 
     struct map skips[SDG_UNET_MAX_BLOCKS];
     skips[0] = read_input(&p, x, m, h, w);

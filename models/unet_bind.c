@@ -85,7 +85,7 @@ static const struct sdg_bind_row resample_rows[] = {
     {"bias", offsetof(struct sdg_conv, bias), 1, {C}, 0},
 };
 
-enum { IN, OUT, MODEL, TIME_WIDTH };
+enum { IN, OUT, MODEL, TIME_WIDTH, LABEL, TIME_COND };
 
 #define AT(member) offsetof(struct sdg_unet, member)
 static const struct sdg_bind_row ends_rows[] = {
@@ -99,6 +99,17 @@ static const struct sdg_bind_row ends_rows[] = {
     {"out.0.bias", AT(norm_out.bias), 1, {MODEL}, 0},
     {"out.2.weight", AT(conv_out.weight), 4, {OUT, MODEL, KERNEL(3)}, 0},
     {"out.2.bias", AT(conv_out.bias), 1, {OUT}, 0},
+};
+/* Only in models that take a guidance scale (LCM), under the name that ldm would have given it. */
+static const struct sdg_bind_row time_cond_rows[] = {
+    {"time_embed.cond_proj.weight", AT(time_cond.weight), 2, {MODEL, TIME_COND}, 0},
+};
+/* Only in models that take a vector (SDXL). */
+static const struct sdg_bind_row label_rows[] = {
+    {"label_emb.0.0.weight", AT(label1.weight), 2, {TIME_WIDTH, LABEL}, 0},
+    {"label_emb.0.0.bias", AT(label1.bias), 1, {TIME_WIDTH}, 0},
+    {"label_emb.0.2.weight", AT(label2.weight), 2, {TIME_WIDTH, TIME_WIDTH}, 0},
+    {"label_emb.0.2.bias", AT(label2.bias), 1, {TIME_WIDTH}, 0},
 };
 #undef AT
 
@@ -137,9 +148,10 @@ static void bind_transformer(struct sdg_unet_transformer *m, const char *prefix,
     }
 }
 
-/* Entry `number` of `list`: part .0 residual block, part .1 transformer where the level has one. */
+/* Entry `number` of `list`: part .0 residual block, part .1 transformer where depth says so. */
 static void bind_block(struct sdg_unet_block *block, const char *list, int number, int c_in,
-                       int level, const struct sdg_unet_config *config, struct sdg_binder *b)
+                       int level, int depth, const struct sdg_unet_config *config,
+                       struct sdg_binder *b)
 {
     char name[PREFIX_MAX];
     const int c_out = config->channels[level];
@@ -147,8 +159,7 @@ static void bind_block(struct sdg_unet_block *block, const char *list, int numbe
     snprintf(name, sizeof name, "%s.%d.0.", list, number);
     bind_resblock(&block->res, name, c_in, c_out, config, b);
     snprintf(name, sizeof name, "%s.%d.1.", list, number);
-    bind_transformer(&block->transformer, name, c_out, config->depth[level], config->heads[level],
-                     config, b);
+    bind_transformer(&block->transformer, name, c_out, depth, config->heads[level], config, b);
 }
 
 static void bind_resample(struct sdg_conv *conv, const char *prefix, int c, struct sdg_binder *b)
@@ -166,8 +177,8 @@ static void bind_inputs(struct sdg_unet *m, int *skips, struct sdg_binder *b)
     int k = 0, width = c->model_channels;
     skips[k++] = width;
     for (int level = 0; level < c->levels; level++) {
-        for (int i = 0; i < c->blocks; i++, k++) {
-            bind_block(&m->input[k], "input_blocks", k, width, level, c, b);
+        for (int i = 0; i < c->blocks[level]; i++, k++) {
+            bind_block(&m->input[k], "input_blocks", k, width, level, c->depth_in[level][i], c, b);
             skips[k] = width = c->channels[level];
         }
         if (level + 1 == c->levels) break;
@@ -182,11 +193,12 @@ static void bind_middle(struct sdg_unet *m, struct sdg_binder *b)
 {
     const struct sdg_unet_config *c = &m->config;
     const int width = c->channels[c->levels - 1];
+    if (c->middle == 0) return;
     m->middle->has_res = true;
     bind_resblock(&m->middle->res, "middle_block.0.", width, width, c, b);
     bind_transformer(&m->middle->transformer, "middle_block.1.", width, c->middle_depth,
                      c->middle_heads, c, b);
-    bind_resblock(&m->middle_res2, "middle_block.2.", width, width, c, b);
+    if (c->middle > 1) bind_resblock(&m->middle_res2, "middle_block.2.", width, width, c, b);
 }
 
 static void bind_outputs(struct sdg_unet *m, const int *skips, struct sdg_binder *b)
@@ -194,12 +206,13 @@ static void bind_outputs(struct sdg_unet *m, const int *skips, struct sdg_binder
     const struct sdg_unet_config *c = &m->config;
     int k = 0, top = m->inputs, width = c->channels[c->levels - 1];
     for (int level = c->levels - 1; level >= 0; level--) {
-        for (int i = 0; i <= c->blocks; i++, k++) {
-            bind_block(&m->output[k], "output_blocks", k, width + skips[--top], level, c, b);
+        for (int i = 0; i <= c->blocks[level]; i++, k++) {
+            const int depth = c->depth_out[level][i];
+            bind_block(&m->output[k], "output_blocks", k, width + skips[--top], level, depth, c, b);
             width = c->channels[level];
-            if (i < c->blocks || level == 0) continue;
+            if (i < c->blocks[level] || level == 0) continue;
             char name[PREFIX_MAX]; /* the part after the last one: .1 or .2 */
-            snprintf(name, sizeof name, "output_blocks.%d.%d.conv.", k, c->depth[level] ? 2 : 1);
+            snprintf(name, sizeof name, "output_blocks.%d.%d.conv.", k, depth ? 2 : 1);
             bind_resample(&m->output[k].resample, name, width, b);
         }
     }
@@ -225,8 +238,8 @@ sdgen_status sdg_unet_bind(struct sdg_unet *m, const struct sdg_unet_config *con
     *m = (struct sdg_unet) {.config = *config};
     /* The first level has conv_in on top of its blocks, all but the last have a downsampling: both
      * lists are of one length. */
-    m->inputs = config->levels * (config->blocks + 1);
-    m->outputs = config->levels * (config->blocks + 1);
+    for (int level = 0; level < config->levels; level++) m->inputs += config->blocks[level] + 1;
+    m->outputs = m->inputs;
     m->input = take_blocks(model, m->inputs);
     m->output = take_blocks(model, m->outputs);
     m->middle = take_blocks(model, 1);
@@ -234,12 +247,13 @@ sdgen_status sdg_unet_bind(struct sdg_unet *m, const struct sdg_unet_config *con
         return sdg_fail(err, SDGEN_ERR_MEMORY, "no room for the %d blocks of the UNet",
                         m->inputs + m->outputs + 1);
 
-    const int64_t dims[] = {[IN] = config->in_channels,
-                            [OUT] = config->out_channels,
-                            [MODEL] = config->model_channels,
-                            [TIME_WIDTH] = config->time_width};
+    const int64_t dims[] = {[IN] = config->in_channels,       [OUT] = config->out_channels,
+                            [MODEL] = config->model_channels, [TIME_WIDTH] = config->time_width,
+                            [LABEL] = config->label,          [TIME_COND] = config->time_cond};
     int skips[SDG_UNET_MAX_BLOCKS];
     sdg_bind_rows(b, "", ends_rows, SDG_ROWS(ends_rows), dims, m);
+    if (config->time_cond) sdg_bind_rows(b, "", time_cond_rows, SDG_ROWS(time_cond_rows), dims, m);
+    if (config->label) sdg_bind_rows(b, "", label_rows, SDG_ROWS(label_rows), dims, m);
     bind_inputs(m, skips, b);
     bind_middle(m, b);
     bind_outputs(m, skips, b);

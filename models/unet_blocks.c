@@ -1,29 +1,9 @@
 /* unet_blocks.c - see unet_blocks.h. The wiring between the blocks is unet.c's. */
 #include "models/unet_blocks.h"
 
-#include <math.h>
-
 /* Two epsilons live in one network: the transformer's GroupNorm was made by another hand. */
 #define TRANSFORMER_NORM_EPS 1e-6f
 #define LAYERNORM_EPS 1e-5f
-
-/* ---- time ------------------------------------------------------------------------------------ */
-
-/* In f32 step by step, because the models were trained with the rounding of timestep_embedding
- * (latent-diffusion, ldm/modules/diffusionmodules/util.py): near t = 1000 one last
- * bit of a frequency moves its phase by 6e-5, so exact arithmetic would be no closer to them. */
-void sdg_unet_embed_timesteps(float *y, const float *t, size_t n, size_t c)
-{
-    const size_t half = c / 2;
-    const float log_period = (float)-log(10000.0);
-    for (size_t i = 0; i < half; i++) {
-        const float frequency = expf(log_period * (float)i / (float)half);
-        for (size_t j = 0; j < n; j++) {
-            y[j * c + i] = cosf(t[j] * frequency);
-            y[j * c + half + i] = sinf(t[j] * frequency);
-        }
-    }
-}
 
 /* ---- residual block -------------------------------------------------------------------------- */
 

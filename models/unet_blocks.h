@@ -1,4 +1,4 @@
-/* unet_blocks.h - the parts of the UNet that unet.c wires up. */
+/* unet_blocks.h - the parts of the UNet that unet.c wires up: unet_time.c and unet_blocks.c. */
 #ifndef SDG_MODELS_UNET_BLOCKS_H
 #define SDG_MODELS_UNET_BLOCKS_H
 
@@ -7,11 +7,11 @@
 enum { SDG_UNET_GROUPS = 32 }; /* of every GroupNorm */
 #define SDG_UNET_NORM_EPS 1e-5f
 
-/* Sinusoidal embedding (Ho et al. 2020, after Vaswani et al. 2017, section 3.5) of timesteps t [n],
- * which may be fractional: with half = c/2 and f_i = 10000^(-i/half),
- *
- *   y [n][c] = cos(t f_0), ..., cos(t f_half-1), sin(t f_0), ..., sin(t f_half-1) */
-void sdg_unet_embed_timesteps(float *y, const float *t, size_t n, size_t c);
+/* emb [n][time_width] = SiLU(time2(SiLU(time1(waves))) + label2(SiLU(label1(label)))), waves being
+ * the embedded timesteps, plus time_cond(guidance). The outer SiLU opens the time branch of every
+ * residual block; here it is computed once. */
+void sdg_unet_embed(struct sdg_ops *o, float *emb, const float *t,
+                    const struct sdg_unet_condition *condition, const struct sdg_unet *m, size_t n);
 
 /* Residual block (He et al. 2016; Dhariwal & Nichol 2021, appendix A), all maps channels-last:
  *

@@ -48,7 +48,7 @@ static void expect_unet(const struct sdg_unet_config *want)
     const size_t last = offsetof(struct sdg_unet_config, heads); /* between them may be padding */
     assert_memory_equal(&got, want, first);
     assert_int_equal(got.linear_projection, want->linear_projection);
-    assert_memory_equal(got.heads, want->heads, sizeof got - last);
+    assert_memory_equal((char *)&got + last, (const char *)want + last, sizeof got - last);
     close_blank(&w, &b);
 }
 
@@ -104,33 +104,44 @@ static void test_sd15(void **state)
     close_blank(&w, &b);
 }
 
+static void set_depth(struct sdg_unet_config *c, int level, int depth)
+{
+    for (int i = 0; i < SDG_UNET_MAX_PER_LEVEL; i++) {
+        c->depth_in[level][i] = i < c->blocks[level] ? depth : 0;
+        c->depth_out[level][i] = i <= c->blocks[level] ? depth : 0;
+    }
+}
+
 static void test_unets_of_other_forms(void **state)
 {
     struct sdg_unet_config c = test_small_unet;
     (void)state;
     expect_unet(&c);
-    c.middle_depth = 3; /* deep transformers, nine input channels, three resblocks a level */
-    c.depth[1] = 2;
+    c.middle_depth = 3; /* deep transformers, nine input channels, four resblocks a level */
     c.in_channels = 9;
-    c.blocks = 4;
+    c.blocks[0] = c.blocks[1] = 4;
+    set_depth(&c, 0, 0);
+    set_depth(&c, 1, 2);
     expect_unet(&c);
     c.middle_depth = 0; /* transformers on the first level only */
-    c.depth[0] = 16;
-    c.depth[1] = 0;
+    set_depth(&c, 0, 16);
+    set_depth(&c, 1, 0);
     expect_unet(&c);
     c = test_small_unet; /* linear projections: heads of 64 */
     c.linear_projection = true;
     c.channels[0] = 64, c.channels[1] = 128;
-    c.depth[0] = 1;
+    set_depth(&c, 0, 1);
     c.heads[0] = 1, c.heads[1] = 2, c.middle_heads = 2;
     expect_unet(&c);
     c = test_small_unet; /* one level, and the most that there can be */
     c.levels = 1;
-    c.channels[1] = c.depth[1] = c.heads[1] = 0;
+    c.channels[1] = c.blocks[1] = c.heads[1] = 0;
+    set_depth(&c, 1, 0);
     expect_unet(&c);
     c.levels = SDG_UNET_MAX_LEVELS;
     for (int l = 0; l < c.levels; l++) {
         c.channels[l] = 32 + 32 * (l % 3);
+        c.blocks[l] = 1 + l % 4;
         c.heads[l] = 8;
     }
     c.time_width = 77;
@@ -212,10 +223,14 @@ static void test_refusals(void **state)
          NULL,
          NULL,
          "input_blocks.4 is missing"},
-        {UNET "input_blocks.4.0.in_layers.0.weight", {0, 0}, NULL, NULL, "of the same level"},
+        {UNET "input_blocks.4.0.in_layers.0.weight",
+         {0, 0},
+         NULL,
+         NULL,
+         "output_blocks has 4 entries"},
         {UNET "input_blocks.4.0.op.weight", {0, 0}, NULL, NULL, "ends a level of"},
         {UNET "output_blocks.4.0.in_layers.0.weight", {0, 0}, NULL, NULL, "has 5 entries"},
-        {UNET "output_blocks.3.1.transformer_blocks.0.x", {0, 0}, NULL, NULL, "output_blocks.3"},
+        {UNET "output_blocks.2.1.conv.weight", {0, 0}, NULL, NULL, "output_blocks.2 ends a level"},
         {VAE "encoder.down.2.block.0.x", {0, 0}, NULL, NULL, "3 levels"},
         {VAE "encoder.down.1.block.1.x", {0, 0}, NULL, NULL, "2 resblocks, not 1"},
         {VAE "decoder.up.1.block.2.x", {0, 0}, NULL, NULL, "3 resblocks, not 2"},

@@ -47,6 +47,7 @@ struct job {
     const float *x, *t;
     const int32_t *ids;
     const struct sdg_unet_context *context;
+    const float *label, *guidance;
     size_t n, h, w; /* text: h is the number of tokens, w the layers skipped */
     enum sdg_unet_upsampling upsampling;
 };
@@ -59,7 +60,8 @@ static void run_text(struct sdg_ops *o, const struct job *j)
 
 static void run_unet(struct sdg_ops *o, const struct job *j)
 {
-    sdg_unet_forward(o, j->y, j->x, j->t, j->context, &j->m->unet, j->n, j->h, j->w, j->upsampling);
+    const struct sdg_unet_condition condition = {j->context, j->label, j->guidance};
+    sdg_unet_forward(o, j->y, j->x, j->t, &condition, &j->m->unet, j->n, j->h, j->w, j->upsampling);
 }
 
 static void run_decode(struct sdg_ops *o, const struct job *j)

@@ -21,6 +21,15 @@ static void add_ints(cJSON *object, const char *key, const int *values, int coun
     cJSON_AddItemToObject(object, key, cJSON_CreateIntArray(values, count));
 }
 
+/* [[1,1],[1,1],[0,0]]: layers of the transformers beside the resblocks, level by level. */
+static void add_depths(cJSON *object, const char *key, const struct sdg_unet_config *c,
+                       const int (*depth)[SDG_UNET_MAX_PER_LEVEL], int more)
+{
+    cJSON *levels = cJSON_AddArrayToObject(object, key);
+    for (int l = 0; l < c->levels; l++)
+        cJSON_AddItemToArray(levels, cJSON_CreateIntArray(depth[l], c->blocks[l] + more));
+}
+
 static void add_number(cJSON *object, const char *key, size_t n)
 {
     cJSON_AddNumberToObject(object, key, (double)n);
@@ -51,11 +60,15 @@ static void add_plans(cJSON *root, const struct sdg_inspection *r)
         const struct sdg_unet_config *c = &r->unet;
         cJSON *o = cJSON_AddObjectToObject(root, "unet");
         add_ints(o, "widths", c->channels, c->levels);
-        add_ints(o, "transformers", c->depth, c->levels);
+        add_depths(o, "encoder_transformers", c, c->depth_in, 0);
+        add_depths(o, "decoder_transformers", c, c->depth_out, 1);
         add_ints(o, "heads", c->heads, c->levels);
-        add_number(o, "resblocks", (size_t)c->blocks);
+        add_ints(o, "resblocks", c->blocks, c->levels);
+        add_number(o, "middle_resblocks", (size_t)c->middle);
         add_number(o, "middle_transformers", (size_t)c->middle_depth);
         add_number(o, "context", (size_t)c->context);
+        add_number(o, "label", (size_t)c->label);
+        add_number(o, "guidance_embedding", (size_t)c->time_cond);
         add_number(o, "in_channels", (size_t)c->in_channels);
         add_number(o, "out_channels", (size_t)c->out_channels);
         cJSON_AddBoolToObject(o, "linear_projection", c->linear_projection);

@@ -108,19 +108,45 @@ static const char *series(char text[LINE_SIZE], const int *values, int count)
     return text;
 }
 
+/* "1 1 1 0", a level of unequal transformers as "2/1/1". */
+static const char *depths(char text[LINE_SIZE], const struct sdg_unet_config *c,
+                          const int (*depth)[SDG_UNET_MAX_PER_LEVEL], int more)
+{
+    int used = 0;
+    text[0] = 0;
+    for (int l = 0; l < c->levels; l++) {
+        const int blocks = c->blocks[l] + more;
+        bool equal = true;
+        for (int i = 1; i < blocks; i++) equal = equal && depth[l][i] == depth[l][0];
+        for (int i = 0; i < (equal ? 1 : blocks); i++)
+            used += snprintf(text + used, LINE_SIZE - (size_t)used, "%s%d",
+                             i ? "/" : (l ? " " : ""), depth[l][i]);
+    }
+    return text;
+}
+
+static void print_unet(const struct sdg_unet_config *c)
+{
+    char text[LINE_SIZE], other[LINE_SIZE];
+    row("UNet", "widths %s, resblocks a level %s, context %d, %d in, %d out",
+        series(text, c->channels, c->levels), series(other, c->blocks, c->levels), c->context,
+        c->in_channels, c->out_channels);
+    row("", "transformers %s, back %s, %s projection", depths(text, c, c->depth_in, 0),
+        depths(other, c, c->depth_out, 1), c->linear_projection ? "linear" : "1x1 convolution");
+    if (c->middle == 0)
+        row("", "no middle block");
+    else
+        row("", "middle of %d resblock%s, transformer %d, %d heads", c->middle,
+            c->middle > 1 ? "s" : "", c->middle_depth, c->middle_heads);
+    if (c->label) row("", "conditioned by a vector of %d as well", c->label);
+    if (c->time_cond) row("", "takes a guidance scale, embedded in %d", c->time_cond);
+}
+
 static void print_plans(const struct sdg_inspection *r)
 {
-    char widths[LINE_SIZE], depths[LINE_SIZE];
+    char widths[LINE_SIZE];
     if (r->has_unet || r->has_clip || r->has_vae) putchar('\n');
-    if (r->has_unet) {
-        const struct sdg_unet_config *c = &r->unet;
-        row("UNet", "widths %s, %d resblocks a level, context %d, %d in, %d out",
-            series(widths, c->channels, c->levels), c->blocks, c->context, c->in_channels,
-            c->out_channels);
-        row("", "transformers %s, middle %d, %s projection, %d heads in the middle",
-            series(depths, c->depth, c->levels), c->middle_depth,
-            c->linear_projection ? "linear" : "1x1 convolution", c->middle_heads);
-    }
+    if (r->has_unet) print_unet(&r->unet);
     if (r->has_clip)
         row("text encoder", "%d layers, width %d, %d heads, MLP %d, %d tokens, %d positions",
             r->clip.layers, r->clip.width, r->clip.heads, r->clip.mlp, r->clip.vocab,

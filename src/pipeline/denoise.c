@@ -50,8 +50,9 @@ static void run_unet(struct sdg_denoiser *d, size_t from, const float *input, fl
             memcpy(d->input + i * d->latent, input + (first + i) % d->n * d->latent,
                    d->latent * sizeof(float));
         }
+        const struct sdg_unet_condition condition = {.context = d->contexts};
         sdg_unet_forward(d->ops, d->output + (from * d->n + first) * d->latent, d->input,
-                         d->timesteps, d->contexts, d->unet, n, d->plan->h, d->plan->w,
+                         d->timesteps, &condition, d->unet, n, d->plan->h, d->plan->w,
                          d->plan->convention->upsampling);
     }
 }

@@ -85,6 +85,7 @@ static sdgen_status pack_weights(struct sdgen_engine *e, sdgen_error *err)
     const struct sdg_model *m = &e->model;
     const size_t side = (size_t)2 << m->unet.config.levels;
     const struct sdg_unet_context context = {NULL, 2};
+    const struct sdg_unet_condition condition = {.context = &context};
     struct sdg_arena nowhere;
     sdgen_status status;
     SDG_TRY(sdg_packs_create(&e->packs, err));
@@ -94,7 +95,7 @@ static sdgen_status pack_weights(struct sdgen_engine *e, sdgen_error *err)
     dry.bf16 = false; /* the text encoder: a few hundredths of a picture's work */
     sdg_clip_forward(&dry, NULL, NULL, &m->clips[0], 1, 2, 0);
     dry.bf16 = e->bf16;
-    sdg_unet_forward(&dry, NULL, NULL, NULL, &context, &m->unet, 1, side, side,
+    sdg_unet_forward(&dry, NULL, NULL, NULL, &condition, &m->unet, 1, side, side,
                      SDG_UPSAMPLE_CROP_BEFORE);
     sdg_vae_decode(&dry, NULL, NULL, &m->vae, 1, 2, 2);
     SDG_TRY(sdg_packs_build(e->packs, &e->kernels, e->threads, let_go, &e->model, err));

@@ -67,17 +67,44 @@ static void read_clip(struct sdg_clip_config *c, const cJSON *o)
     c->activation = strcmp(activation, "gelu") == 0 ? SDG_GELU : SDG_QUICK_GELU;
 }
 
+/* A member that may be left out. */
+static int number_or(int fallback, const cJSON *object, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    return item ? item->valueint : fallback;
+}
+
+/* Layers of transformers: of a level a number, for all its `count` blocks, or a list of them. */
+static void read_depths(int (*y)[SDG_UNET_MAX_PER_LEVEL], const struct sdg_unet_config *c,
+                        const cJSON *levels, int more)
+{
+    assert_int_equal(cJSON_GetArraySize(levels), c->levels);
+    for (int l = 0; l < c->levels; l++) {
+        const cJSON *item = cJSON_GetArrayItem(levels, l);
+        const int count = c->blocks[l] + more;
+        if (cJSON_IsArray(item)) assert_int_equal(cJSON_GetArraySize(item), count);
+        for (int i = 0; i < count; i++)
+            y[l][i] = cJSON_IsArray(item) ? cJSON_GetArrayItem(item, i)->valueint : item->valueint;
+    }
+}
+
 static void read_unet(struct sdg_unet_config *c, const cJSON *o)
 {
     c->in_channels = number(o, "in");
     c->out_channels = number(o, "out");
     c->model_channels = number(o, "model");
     c->levels = numbers(c->channels, SDG_UNET_MAX_LEVELS, o, "channels");
-    c->blocks = number(o, "blocks");
-    assert_int_equal(numbers(c->depth, SDG_UNET_MAX_LEVELS, o, "depth"), c->levels);
+    for (int i = 0; i < c->levels; i++) c->blocks[i] = number(o, "blocks");
+    const cJSON *depth = member(o, "depth");
+    const cJSON *depth_out = cJSON_GetObjectItemCaseSensitive(o, "depth_out");
+    read_depths(c->depth_in, c, depth, 0);
+    read_depths(c->depth_out, c, depth_out ? depth_out : depth, 1);
+    c->middle = number_or(2, o, "middle");
     c->middle_depth = number(o, "middle_depth");
     c->context = number(o, "context");
     c->time_width = number(o, "time");
+    c->label = number_or(0, o, "label");
+    c->time_cond = number_or(0, o, "time_cond");
     c->linear_projection = cJSON_IsTrue(member(o, "linear"));
     for (int i = 0; i < c->levels; i++)
         c->heads[i] = c->linear_projection ? c->channels[i] / 64 : 8;
@@ -299,9 +326,9 @@ static const struct test_layout micro = {
              .out_channels = 4,
              .model_channels = 32,
              .levels = 2,
-             .blocks = 1,
+             .blocks = {1, 1},
              .channels = {32, 32},
-             .depth = {0, 0},
+             .middle = 2,
              .middle_depth = 1,
              .context = 64,
              .time_width = 32,
