@@ -5,20 +5,40 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/quants.h"
+
 static const struct {
     const char *name;
-    size_t size;
+    size_t size, block; /* block: 0 for one element */
 } dtypes[SDG_DTYPE_COUNT] = {
-    [SDG_F32] = {"F32", 4}, [SDG_F16] = {"F16", 2},         [SDG_BF16] = {"BF16", 2},
-    [SDG_F64] = {"F64", 8}, [SDG_F8_E4M3] = {"F8_E4M3", 1}, [SDG_F8_E5M2] = {"F8_E5M2", 1},
-    [SDG_I64] = {"I64", 8}, [SDG_I32] = {"I32", 4},         [SDG_I16] = {"I16", 2},
-    [SDG_I8] = {"I8", 1},   [SDG_U64] = {"U64", 8},         [SDG_U32] = {"U32", 4},
-    [SDG_U16] = {"U16", 2}, [SDG_U8] = {"U8", 1},           [SDG_BOOL] = {"BOOL", 1},
+    [SDG_F32] = {"F32", 4},          [SDG_F16] = {"F16", 2},
+    [SDG_BF16] = {"BF16", 2},        [SDG_F64] = {"F64", 8},
+    [SDG_F8_E4M3] = {"F8_E4M3", 1},  [SDG_F8_E5M2] = {"F8_E5M2", 1},
+    [SDG_I64] = {"I64", 8},          [SDG_I32] = {"I32", 4},
+    [SDG_I16] = {"I16", 2},          [SDG_I8] = {"I8", 1},
+    [SDG_U64] = {"U64", 8},          [SDG_U32] = {"U32", 4},
+    [SDG_U16] = {"U16", 2},          [SDG_U8] = {"U8", 1},
+    [SDG_BOOL] = {"BOOL", 1},        [SDG_Q4_0] = {"Q4_0", 18, 32},
+    [SDG_Q4_1] = {"Q4_1", 20, 32},   [SDG_Q5_0] = {"Q5_0", 22, 32},
+    [SDG_Q5_1] = {"Q5_1", 24, 32},   [SDG_Q8_0] = {"Q8_0", 34, 32},
+    [SDG_Q2_K] = {"Q2_K", 84, 256},  [SDG_Q3_K] = {"Q3_K", 110, 256},
+    [SDG_Q4_K] = {"Q4_K", 144, 256}, [SDG_Q5_K] = {"Q5_K", 176, 256},
+    [SDG_Q6_K] = {"Q6_K", 210, 256},
 };
 
 size_t sdg_dtype_size(enum sdg_dtype d)
 {
     return dtypes[d].size;
+}
+
+size_t sdg_dtype_block(enum sdg_dtype d)
+{
+    return dtypes[d].block ? dtypes[d].block : 1;
+}
+
+size_t sdg_dtype_bytes(enum sdg_dtype d, size_t count)
+{
+    return count / sdg_dtype_block(d) * dtypes[d].size;
 }
 
 const char *sdg_dtype_name(enum sdg_dtype d)
@@ -28,7 +48,12 @@ const char *sdg_dtype_name(enum sdg_dtype d)
 
 bool sdg_dtype_is_float(enum sdg_dtype d)
 {
-    return d <= SDG_F8_E5M2;
+    return d <= SDG_F8_E5M2 || sdg_dtype_is_quantised(d);
+}
+
+bool sdg_dtype_is_quantised(enum sdg_dtype d)
+{
+    return dtypes[d].block > 1;
 }
 
 size_t sdg_tensor_count(const struct sdg_tensor *t)
@@ -38,12 +63,25 @@ size_t sdg_tensor_count(const struct sdg_tensor *t)
     return count;
 }
 
+size_t sdg_tensor_bytes(const struct sdg_tensor *t)
+{
+    return sdg_dtype_bytes(t->dtype, sdg_tensor_count(t));
+}
+
 bool sdg_shape_bytes(size_t *bytes, const int64_t *shape, int rank, size_t item)
 {
     size_t count = 1;
     for (int i = 0; i < rank; i++)
         if (shape[i] < 0 || __builtin_mul_overflow(count, (size_t)shape[i], &count)) return false;
     return !__builtin_mul_overflow(count, item, bytes);
+}
+
+bool sdg_shape_storage(size_t *bytes, const int64_t *shape, int rank, enum sdg_dtype d)
+{
+    size_t count;
+    const size_t block = sdg_dtype_block(d);
+    if (!sdg_shape_bytes(&count, shape, rank, 1) || count % block != 0) return false;
+    return !__builtin_mul_overflow(count / block, sdg_dtype_size(d), bytes);
 }
 
 char *sdg_shape_text(char *text, size_t size, const int64_t *shape, int rank)
@@ -92,84 +130,117 @@ static float widen_bf16(uint16_t bits)
     return y;
 }
 
-/* Loads element i of the typed array p at any alignment. */
-#define LOAD(type, p, i, value) \
-    type value;                 \
-    memcpy(&value, (const char *)(p) + (i) * sizeof(type), sizeof(type))
-
-static float widen_one(const struct sdg_tensor *x, size_t i)
+float sdg_half_value(uint16_t bits)
 {
-    const void *p = x->data;
-    switch (x->dtype) {
-    case SDG_F32: {
-        LOAD(float, p, i, v);
-        return v;
-    }
-    case SDG_F64: {
-        LOAD(double, p, i, v);
-        return (float)v;
-    }
-    case SDG_F16: {
-        LOAD(uint16_t, p, i, v);
-        return widen_small(v, 5, 10, true);
-    }
-    case SDG_BF16: {
-        LOAD(uint16_t, p, i, v);
-        return widen_bf16(v);
-    }
-    case SDG_F8_E4M3: {
-        LOAD(uint8_t, p, i, v);
-        return widen_small(v, 4, 3, false);
-    }
-    case SDG_F8_E5M2: {
-        LOAD(uint8_t, p, i, v);
-        return widen_small(v, 5, 2, true);
-    }
-    case SDG_I64: {
-        LOAD(int64_t, p, i, v);
-        return (float)v;
-    }
-    case SDG_I32: {
-        LOAD(int32_t, p, i, v);
-        return (float)v;
-    }
-    case SDG_I16: {
-        LOAD(int16_t, p, i, v);
-        return (float)v;
-    }
-    case SDG_I8: {
-        LOAD(int8_t, p, i, v);
-        return (float)v;
-    }
-    case SDG_U64: {
-        LOAD(uint64_t, p, i, v);
-        return (float)v;
-    }
-    case SDG_U32: {
-        LOAD(uint32_t, p, i, v);
-        return (float)v;
-    }
-    case SDG_U16: {
-        LOAD(uint16_t, p, i, v);
-        return (float)v;
-    }
-    case SDG_U8: {
-        LOAD(uint8_t, p, i, v);
-        return (float)v;
-    }
-    case SDG_BOOL: {
-        LOAD(uint8_t, p, i, v);
-        return v ? 1.0f : 0.0f;
-    }
-    case SDG_DTYPE_COUNT: break;
-    }
-    return 0.0f;
+    return widen_small(bits, 5, 10, true);
 }
+
+/* Every value of an 8-bit format. */
+static void table_of_8_bits(float table[256], enum sdg_dtype d)
+{
+    const bool e5m2 = d == SDG_F8_E5M2;
+    for (unsigned i = 0; i < 256; i++) table[i] = widen_small(i, e5m2 ? 5 : 4, e5m2 ? 2 : 3, e5m2);
+}
+
+/* y[i] = (float)p[i], p an array of the type at any alignment. */
+#define WIDEN_ALL(type)                                     \
+    for (size_t i = 0; i < count; i++) {                    \
+        type value;                                         \
+        memcpy(&value, p + i * sizeof value, sizeof value); \
+        y[i] = (float)value;                                \
+    }                                                       \
+    break
 
 void sdg_tensor_widen(float *y, const struct sdg_tensor *x, size_t first, size_t count)
 {
-    if (x->dtype == SDG_F32 && count)
-        memcpy(y, (const char *)x->data + first * sizeof(float), count * sizeof(float));
+    const size_t size = sdg_dtype_size(x->dtype);
+    const uint8_t *p = x->data;
+    float table[256];
+    if (count == 0) return;
+    if (sdg_dtype_is_quantised(x->dtype)) {
+        sdg_dequantise(y, x->dtype, x->data, first, count);
+        return;
+    }
+    p += first * size;
+    switch (x->dtype) {
+    case SDG_F32: memcpy(y, p, count * sizeof *y); break;
+    case SDG_F64: WIDEN_ALL(double);
+    case SDG_I64: WIDEN_ALL(int64_t);
+    case SDG_I32: WIDEN_ALL(int32_t);
+    case SDG_I16: WIDEN_ALL(int16_t);
+    case SDG_I8: WIDEN_ALL(int8_t);
+    case SDG_U64: WIDEN_ALL(uint64_t);
+    case SDG_U32: WIDEN_ALL(uint32_t);
+    case SDG_U16: WIDEN_ALL(uint16_t);
+    case SDG_U8: WIDEN_ALL(uint8_t);
+    case SDG_BOOL:
+        for (size_t i = 0; i < count; i++) y[i] = p[i] ? 1.0f : 0.0f;
+        break;
+    case SDG_F16:
+    case SDG_BF16:
+        for (size_t i = 0; i < count; i++) {
+            uint16_t bits;
+            memcpy(&bits, p + i * sizeof bits, sizeof bits);
+            y[i] = x->dtype == SDG_F16 ? sdg_half_value(bits) : widen_bf16(bits);
+        }
+        break;
+    case SDG_F8_E4M3:
+    case SDG_F8_E5M2:
+        table_of_8_bits(table, x->dtype);
+        for (size_t i = 0; i < count; i++) y[i] = table[p[i]];
+        break;
+    default: break;
+    }
+}
+
+/* ---- to fewer bits --------------------------------------------------------------------------- */
+
+/* Drops the lowest `bits` bits of x, to nearest, ties to even. */
+static uint32_t drop(uint32_t x, int bits)
+{
+    const uint32_t half = (1u << (bits - 1)) - 1;
+    return (x + half + (x >> bits & 1)) >> bits;
+}
+
+uint16_t sdg_half_from(float x)
+{
+    uint32_t bits, y;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+    const int exponent = (int)(magnitude >> 23) - 127;
+    if (magnitude > 0x7f800000)
+        y = 0x7e00 | (magnitude >> 13 & 0x3ff); /* NaN, quiet */
+    else if (exponent > 15)
+        y = 0x7c00;
+    else if (exponent >= -14) /* the exponent loses 112; a carry moves on by itself, to infinity */
+        y = drop(magnitude - (112u << 23), 13);
+    else if (exponent >= -25) /* denormal: units of 2^-24 */
+        y = drop((magnitude & 0x7fffff) | 0x800000, -exponent - 1);
     else
-        for (size_t i = 0; i < count; i++) y[i] = widen_one(x, first + i);
+        y = 0;
+    return (uint16_t)(sign | y);
+}
+
+static uint16_t bf16_from(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)drop(bits, 16);
+}
+
+bool sdg_dtype_is_narrowed(enum sdg_dtype d)
+{
+    return d <= SDG_BF16 || (d >= SDG_Q4_0 && d <= SDG_Q8_0);
+}
+
+void sdg_tensor_narrow(void *y, enum sdg_dtype d, const float *x, size_t count)
+{
+    if (d == SDG_F32 && count) memcpy(y, x, count * sizeof *x);
+    if (sdg_dtype_is_quantised(d)) sdg_quantise(y, d, x, count);
+    if (d != SDG_F16 && d != SDG_BF16) return;
+    for (size_t i = 0; i < count; i++) {
+        const uint16_t bits = d == SDG_F16 ? sdg_half_from(x[i]) : bf16_from(x[i]);
+        memcpy((char *)y + i * sizeof bits, &bits, sizeof bits);
+    }
 }

@@ -55,11 +55,11 @@ const struct sdg_matmul *sdg_ops_matmul(const struct sdg_ops *o, bool exact)
 void sdg_widen(const struct sdg_kernels *k, float *y, const struct sdg_tensor *t, size_t first,
                size_t count)
 {
-    const char *p = (const char *)t->data + first * sdg_dtype_size(t->dtype);
+    const char *p = t->data;
     if (t->dtype == SDG_F16)
-        k->widen_f16(y, p, count);
+        k->widen_f16(y, p + first * sizeof(uint16_t), count);
     else if (t->dtype == SDG_BF16)
-        k->widen_bf16(y, p, count);
+        k->widen_bf16(y, p + first * sizeof(uint16_t), count);
     else
         sdg_tensor_widen(y, t, first, count);
 }

@@ -3,6 +3,7 @@
  * ones. */
 #include "weights/nonfinite.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Masks of one format: no sign bit. */
@@ -29,6 +30,20 @@ static void count_e4m3(struct sdg_nonfinite *n, const unsigned char *p, size_t c
     for (size_t i = 0; i < count; i++) n->nan += (p[i] & 0x7f) == 0x7f;
 }
 
+/* Only a scale can be no number, and then all that it scales. */
+static void count_quantised(struct sdg_nonfinite *n, const struct sdg_tensor *t, size_t count)
+{
+    float y[SDG_MAX_BLOCK];
+    for (size_t i = 0; i < count; i += SDG_MAX_BLOCK) {
+        const size_t piece = count - i < SDG_MAX_BLOCK ? count - i : SDG_MAX_BLOCK;
+        sdg_tensor_widen(y, t, i, piece);
+        for (size_t k = 0; k < piece; k++) {
+            n->nan += isnan(y[k]) != 0;
+            n->inf += isinf(y[k]) != 0;
+        }
+    }
+}
+
 void sdg_count_nonfinite(struct sdg_nonfinite *n, const struct sdg_tensor *t)
 {
     static const struct format f64 = {UINT64_C(0x7ff) << 52, (UINT64_C(1) << 52) - 1},
@@ -37,6 +52,10 @@ void sdg_count_nonfinite(struct sdg_nonfinite *n, const struct sdg_tensor *t)
     const size_t count = sdg_tensor_count(t);
     const unsigned char *p = t->data;
     *n = (struct sdg_nonfinite) {0};
+    if (sdg_dtype_is_quantised(t->dtype)) {
+        count_quantised(n, t, count);
+        return;
+    }
     switch (t->dtype) { /* constant sizes, so that each loop is compiled for its width */
     case SDG_F64: count_wide(n, p, count, 8, &f64); break;
     case SDG_F32: count_wide(n, p, count, 4, &f32); break;

@@ -8,7 +8,8 @@ struct sdg_nonfinite {
     size_t nan, inf;
 };
 
-/* By the stored bits of each value, so nothing overflows on the way. Integers have neither. */
+/* By the stored bits of each value, so nothing overflows on the way; quantised ones by their value.
+ * Integers have neither. */
 void sdg_count_nonfinite(struct sdg_nonfinite *n, const struct sdg_tensor *t);
 
 #endif

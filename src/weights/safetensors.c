@@ -104,6 +104,7 @@ static sdgen_status read_dtype(struct description *d, const char *name, struct r
     if (!sdg_json_string(&r->json, &text)) return json_failure(r);
     short_text(spelled, sizeof spelled, r, &text);
     for (int i = 0; i < SDG_DTYPE_COUNT; i++) {
+        if (sdg_dtype_is_quantised((enum sdg_dtype)i)) continue; /* GGUF's own */
         if (strcmp(spelled, sdg_dtype_name((enum sdg_dtype)i)) != 0) continue;
         d->dtype = (enum sdg_dtype)i;
         return SDGEN_OK;

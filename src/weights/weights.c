@@ -188,7 +188,7 @@ void sdg_weights_let_go(const struct sdg_weights *w, const struct sdg_tensor *t)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)t->data;
     if (!is_mapped(w, t->data)) return; /* memory of our own */
-    const size_t bytes = sdg_tensor_count(t) * sdg_dtype_size(t->dtype);
+    const size_t bytes = sdg_tensor_bytes(t);
     const uintptr_t start = (first + page - 1) / page * page, end = (first + bytes) / page * page;
     if (end > start) madvise((void *)start, end - start, MADV_DONTNEED);
 }

@@ -20,7 +20,7 @@ static inline void read_anything(const uint8_t *data, size_t size)
     }
     for (size_t i = 0; i < w.count; i++) {
         const struct sdg_tensor *t = &w.entries[i].tensor;
-        const size_t bytes = sdg_tensor_count(t) * sdg_dtype_size(t->dtype);
+        const size_t bytes = sdg_tensor_bytes(t);
         if (sdg_weights_find(&w, w.entries[i].name) != &w.entries[i] || !t->data) abort();
         for (size_t k = 0; k < bytes; k++) sum += ((const uint8_t *)t->data)[k];
     }

@@ -222,7 +222,7 @@ unsigned test_touch(const struct sdg_weights *w)
     for (size_t i = 0; i < w->count; i++) {
         const struct sdg_entry *e = &w->entries[i];
         const uint8_t *p = e->tensor.data;
-        const size_t n = sdg_tensor_count(&e->tensor) * sdg_dtype_size(e->tensor.dtype);
+        const size_t n = sdg_tensor_bytes(&e->tensor);
         assert_ptr_equal(sdg_weights_find(w, e->name), e);
         assert_non_null(p);
         for (size_t k = 0; k < n; k++) sum += p[k];
