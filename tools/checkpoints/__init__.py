@@ -1,0 +1,1 @@
+"""Checkpoints with hash weights: every family, every form. tools/make_checkpoint.py is the command."""
