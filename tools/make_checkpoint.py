@@ -5,7 +5,7 @@ usage: make_checkpoint.py [--family NAME] [--small] [--form FORM] [--dtype TYPE]
        make_checkpoint.py --layout NAME [--dtype TYPE] OUTPUT
        make_checkpoint.py --list
 
-  --family NAME  a family of tests/families.json: sd1 (the default), sd2_v, sdxl, refiner, ssd_1b, ...; or
+  --family NAME  a family of tests/checkpoints.json: sd1 (the default), sd2_v, sdxl, refiner, ssd_1b, ...; or
                  taesd, taesdxl
   --small        the shrunk model; without it, full size as published
   --form FORM    one of --list. Forms of one file are written to OUTPUT, the others into it as a folder

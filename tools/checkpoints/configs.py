@@ -29,8 +29,8 @@ def unet(layout):
     }
     if not mirrored:
         config["reverse_transformer_layers_per_block"] = [u if u[0] else 1 for u in reversed(up)]
-    if any(c["cross_only"]):
-        config["only_cross_attention"] = c["cross_only"]
+    if any(c["only_cross"]):
+        config["only_cross_attention"] = c["only_cross"]
     if c["time_cond"]:
         config["time_cond_proj_dim"] = c["time_cond"]
     if c["label"]:

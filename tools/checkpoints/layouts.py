@@ -1,4 +1,4 @@
-"""What families there are: tests/families.json, resolved.
+"""What families there are: tests/checkpoints.json, resolved.
 
 A family is a UNet, a list of text encoders and a VAE; each comes in full size, as published, and shrunk: the same
 blocks in the same places, a few channels wide, but always with CLIP's whole vocabulary, so that prompts work.
@@ -43,7 +43,7 @@ ROUNDED = {"ssd_1b": 1300, "vega": 740, "koala_700m": 780, "koala_1b": 1160, "sd
 
 
 def table():
-    return json.loads((TOP / "tests" / "families.json").read_text())
+    return json.loads((TOP / "tests" / "checkpoints.json").read_text())
 
 
 def unet(table_of_size, name):
@@ -58,7 +58,7 @@ def names():
 
 def complete(u, **changes):
     """Every key that a UNet may have; depths per block, on the way down and on the way up (both in levels)."""
-    u = {"label": 0, "time_cond": 0, "middle": 2, "cross_only": [False] * len(u["channels"]), **u, **changes}
+    u = {"label": 0, "time_cond": 0, "middle": 2, "only_cross": [False] * len(u["channels"]), **u, **changes}
     u.pop("like", None)
     down = [d if isinstance(d, list) else [d] * u["blocks"] for d in u["depth"]]
     up = u.get("depth_out") or [[d] * (u["blocks"] + 1) for d in u["depth"]]

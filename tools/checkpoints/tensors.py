@@ -46,7 +46,7 @@ def resblock(p, c_in, c_out, time):
         yield from layer(f"{p}.skip_connection", c_out, c_in, 1, 1)
 
 
-def transformer(p, c, depth, context, linear, cross_only=False):
+def transformer(p, c, depth, context, linear, only_cross=False):
     if not depth:
         return
     yield from layer(f"{p}.norm", c)
@@ -54,7 +54,7 @@ def transformer(p, c, depth, context, linear, cross_only=False):
     yield from layer(f"{p}.proj_in", c, c, *tail)
     for k in range(depth):
         b = f"{p}.transformer_blocks.{k}"
-        for attention, width in (("attn1", context if cross_only else c), ("attn2", context)):
+        for attention, width in (("attn1", context if only_cross else c), ("attn2", context)):
             yield from layer(f"{b}.{attention}.to_q", c, c, bias=False)
             yield from layer(f"{b}.{attention}.to_k", c, width, bias=False)
             yield from layer(f"{b}.{attention}.to_v", c, width, bias=False)
@@ -84,7 +84,7 @@ def unet(c):
     widths, time = c["channels"], c["time"]
 
     def attend(p, level, depth):
-        return transformer(p, widths[level], depth, c["context"], c["linear"], c["cross_only"][level])
+        return transformer(p, widths[level], depth, c["context"], c["linear"], c["only_cross"][level])
 
     yield from unet_ends(c)
     width, number, skips = c["model"], 1, [c["model"]]
