@@ -40,7 +40,7 @@ static struct sdg_linear linear(const struct bench_op *op, const void *weight, s
 /* Gain and shift of every image are the same piece of z. */
 static struct sdg_prologue prologue(const struct bench_op *op, bool silu)
 {
-    return (struct sdg_prologue) {op->z, op->z, silu};
+    return (struct sdg_prologue) {.scale = op->z, .shift = op->z, .silu = silu};
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */

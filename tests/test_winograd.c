@@ -52,7 +52,8 @@ static void run(struct sdg_ops *o, const struct test_op *op, size_t first, size_
     const struct conv_case *c = (const struct conv_case *)(const void *)op;
     const struct shape *s = &c->s;
     const struct sdg_conv w = {.weight = op->weight, .bias = op->bias};
-    const struct sdg_prologue pro = {c->scale + first * s->in, c->shift + first * s->in, true};
+    const struct sdg_prologue pro = {
+        .scale = c->scale + first * s->in, .shift = c->shift + first * s->in, .silu = true};
     const struct sdg_conv_geometry g = geometry_of(s, n);
     o->bf16 = c->bf16;
     o->packs = c->packs;

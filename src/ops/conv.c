@@ -139,7 +139,7 @@ bool sdg_conv_by(struct sdg_ops *o, enum sdg_conv_way way, float *y, const float
     c.panels = sdg_panels_of(o, sdg_ops_matmul(o, false), &w->weight);
     c.kh = (size_t)w->weight.shape[2];
     c.kw = (size_t)w->weight.shape[3];
-    c.pro = pro && pro->scale ? pro : NULL;
+    c.pro = sdg_ops_prologue(pro);
     if (way == SDG_CONV_WAYS) way = sdg_conv_choose(&c);
     if (!sdg_conv_can(&c, way)) return false;
     if (o->dry)

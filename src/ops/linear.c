@@ -80,7 +80,7 @@ static struct linear begin(struct sdg_ops *o, const float *x, const struct sdg_p
     return (struct linear) {.o = o,
                             .mul = sdg_ops_matmul(o, t == 1),
                             .x = x,
-                            .pro = pro && pro->scale ? pro : NULL,
+                            .pro = sdg_ops_prologue(pro),
                             .n = n,
                             .t = t,
                             .in = (size_t)w->weight.shape[1]};

@@ -18,6 +18,7 @@ enum { SUM_ROWS = 64, MOST_CHUNKS = 64, TASK_FLOATS = 1 << 14 };
 struct sums {
     const struct sdg_ops *o;
     const float *x;
+    struct sdg_beside beside;
     double *parts; /* [n][chunks][2][c]: sums and sums of squares of each chunk of rows */
     struct sdg_cut chunks;
     size_t hw, c;
@@ -29,10 +30,11 @@ static void sum_chunk(void *arg, size_t task, int worker)
     const struct sums *s = arg;
     const size_t image = task / s->chunks.count;
     const struct sdg_span rows = sdg_cut_piece(&s->chunks, task % s->chunks.count);
-    double *sum = s->parts + task * 2 * s->c;
+    const size_t at = image * s->hw + rows.first, cb = s->beside.c, ca = s->c - cb;
+    double *sum = s->parts + task * 2 * s->c, *square = sum + s->c;
     memset(sum, 0, 2 * s->c * sizeof *sum);
-    s->o->k->channel_sums(sum, sum + s->c, s->x + (image * s->hw + rows.first) * s->c, rows.count,
-                          s->c);
+    s->o->k->channel_sums(sum, square, s->x + at * ca, rows.count, ca);
+    if (cb) s->o->k->channel_sums(sum + ca, square + ca, s->beside.x + at * cb, rows.count, cb);
 }
 
 /* scale, shift [c] of one image from its chunks, added in their order. */
@@ -61,16 +63,16 @@ static void fold(float *scale, float *shift, const struct sums *s, size_t image,
     }
 }
 
-void sdg_op_groupnorm(struct sdg_ops *o, struct sdg_prologue *p, const float *x,
-                      const struct sdg_norm *w, size_t n, size_t hw, size_t c, size_t groups,
-                      float eps, bool silu)
+void sdg_op_groupnorm_beside(struct sdg_ops *o, struct sdg_prologue *p, const float *x,
+                             struct sdg_beside beside, const struct sdg_norm *w, size_t n,
+                             size_t hw, size_t c, size_t groups, float eps, bool silu)
 {
     float *scale = sdg_arena_floats(o->work, n * c), *shift = sdg_arena_floats(o->work, n * c);
-    *p = (struct sdg_prologue) {scale, shift, silu};
+    *p = (struct sdg_prologue) {scale, shift, silu, beside};
     if (n == 0 || hw == 0 || c == 0) return;
     const size_t mark = sdg_arena_mark(o->work);
     const size_t least = (hw + MOST_CHUNKS - 1) / MOST_CHUNKS;
-    struct sums s = {.o = o, .x = x, .hw = hw, .c = c};
+    struct sums s = {.o = o, .x = x, .beside = beside, .hw = hw, .c = c};
     s.chunks = sdg_cut_at_most(hw, least > SUM_ROWS ? least : SUM_ROWS, 8);
     s.parts = sdg_arena_alloc(o->work, n * s.chunks.count * 2 * c, sizeof *s.parts);
     const float *gamma = sdg_ops_vector(o, &w->weight, c), *beta = sdg_ops_vector(o, &w->bias, c);
@@ -80,6 +82,14 @@ void sdg_op_groupnorm(struct sdg_ops *o, struct sdg_prologue *p, const float *x,
             fold(scale + i * c, shift + i * c, &s, i, gamma, beta, groups, eps);
     }
     sdg_arena_release(o->work, mark);
+}
+
+void sdg_op_groupnorm(struct sdg_ops *o, struct sdg_prologue *p, const float *x,
+                      const struct sdg_norm *w, size_t n, size_t hw, size_t c, size_t groups,
+                      float eps, bool silu)
+{
+    const struct sdg_beside nothing = {0};
+    sdg_op_groupnorm_beside(o, p, x, nothing, w, n, hw, c, groups, eps, silu);
 }
 
 /* ---- applying it ----------------------------------------------------------------------------- */

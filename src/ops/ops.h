@@ -59,15 +59,26 @@ struct sdg_embedding {
     struct sdg_tensor weight;
 };
 
-/* Normalisation folded into one multiply-add per channel, then perhaps SiLU: what a convolution or
- * a linear layer applies to its input on the way in. x' = act(scale[n][c] * x + shift[n][c]). */
+/* Further channels of an input x, from another map [n][h][w][c] of the same extent: the two are
+ * read as one map, which so never has to be put together. */
+struct sdg_beside {
+    const float *x;
+    size_t c; /* 0: none */
+};
+
+/* What a convolution or a linear layer does to its input on the way in. First the channels of x and
+ * those beside it become one map; then comes normalisation folded into one multiply-add per
+ * channel, then perhaps SiLU. x' = act(scale[n][c] * [x | beside] + shift[n][c]), c counting both.
+ */
 struct sdg_prologue {
     const float *scale, *shift; /* [n][c], both NULL: x' = x (silu is then ignored) */
     bool silu;
+    struct sdg_beside beside;
 };
 
 /* y = x' W^T + b, or y += x' W^T + b with `add`. x [n][t][in] -> y [n][t][out]; in and out are
- * those of w->weight's shape; pro may be NULL. x and y must not overlap. */
+ * those of w->weight's shape, in counts what pro has beside x; pro may be NULL. x and y must not
+ * overlap. */
 void sdg_op_linear(struct sdg_ops *o, float *y, const float *x, const struct sdg_prologue *pro,
                    const struct sdg_linear *w, size_t n, size_t t, bool add);
 
@@ -87,16 +98,22 @@ void sdg_op_groupnorm(struct sdg_ops *o, struct sdg_prologue *p, const float *x,
                       const struct sdg_norm *w, size_t n, size_t hw, size_t c, size_t groups,
                       float eps, bool silu);
 
-/* y = act(scale*x + shift) written out; y may be x. x, y [n][hw][c]. */
+/* The same of [x | beside], c channels in all, of which a group may lie on both sides: x [n][hw][c
+ * - beside.c]. p will read it as one, too. */
+void sdg_op_groupnorm_beside(struct sdg_ops *o, struct sdg_prologue *p, const float *x,
+                             struct sdg_beside beside, const struct sdg_norm *w, size_t n,
+                             size_t hw, size_t c, size_t groups, float eps, bool silu);
+
+/* y = act(scale*x + shift) written out; y may be x. x, y [n][hw][c]; nothing beside. */
 void sdg_op_apply(struct sdg_ops *o, float *y, const float *x, const struct sdg_prologue *p,
                   size_t n, size_t hw, size_t c);
 
 /* Geometry of a convolution whose kernel extent comes from its weight.
- * The input is x [n][h][w][c]. It is read as if enlarged by `up` (1, or 2 for nearest-neighbour
- * doubling) to the extent vh x vw, vh <= up*h and vw <= up*w: pixel (i,j) is x(i/up, j/up); outside
- * [0,vh) x [0,vw) everything is zero (after the prologue). Output pixel (i,j) is centred so that
- * its first tap lies at (i*stride - pad, j*stride - pad). Trailing padding needs no field: oh and
- * ow say how far the output goes. */
+ * The input is x [n][h][w][c], with what the prologue has beside it. It is read as if enlarged by
+ * `up` (1, or 2 for nearest-neighbour doubling) to the extent vh x vw, vh <= up*h and vw <= up*w:
+ * pixel (i,j) is x(i/up, j/up); outside [0,vh) x [0,vw) everything is zero (after the prologue).
+ * Output pixel (i,j) is centred so that its first tap lies at (i*stride - pad, j*stride - pad).
+ * Trailing padding needs no field: oh and ow say how far the output goes. */
 struct sdg_conv_geometry {
     size_t n, h, w, vh, vw, oh, ow;
     int up, stride, pad;

@@ -14,15 +14,48 @@ bool sdg_prepare_is_needless(const struct sdg_matmul *mul, size_t in,
     return mul->input == SDG_INPUT_F32 && !pro && in % mul->k_step == 0 && in % ALIASING != 0;
 }
 
+/* ---- places ---------------------------------------------------------------------------------- */
+
+/* What is prepared: places of all images one after the other, of `in` channels each. */
+struct source {
+    const struct sdg_matmul *mul;
+    const float *x;
+    size_t in, depth;
+    const struct sdg_prologue *pro;
+};
+
+static struct source source_of(const struct sdg_matmul *mul, const float *x, size_t in,
+                               const struct sdg_prologue *pro)
+{
+    return (struct source) {mul, x, in, sdg_matmul_depth(mul, in), pro};
+}
+
+/* `count` places of an image, the first of them place `at` of all: y [count][ldy]. Channels beside
+ * x go behind those of x, as if they had been there. */
+static void fill(const struct source *s, void *y, size_t ldy, size_t image, size_t at, size_t count)
+{
+    const struct sdg_prologue *p = s->pro;
+    if (!p) {
+        s->mul->prep(y, ldy, s->x + at * s->in, s->in, NULL, NULL, false, count, s->in, s->depth);
+        return;
+    }
+    const size_t cb = p->beside.c, ca = s->in - cb;
+    const float *scale = p->scale ? p->scale + image * s->in : NULL;
+    const float *shift = p->scale ? p->shift + image * s->in : NULL;
+    s->mul->prep(y, ldy, s->x + at * ca, ca, scale, shift, p->silu, count, ca, cb ? ca : s->depth);
+    if (cb)
+        s->mul->prep((char *)y + ca * sdg_matmul_element(s->mul), ldy, p->beside.x + at * cb, cb,
+                     scale ? scale + ca : NULL, scale ? shift + ca : NULL, p->silu, count, cb,
+                     s->depth - ca);
+}
+
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 struct rows {
+    struct source from;
     char *y;
     size_t pitch; /* bytes */
-    const struct sdg_matmul *mul;
-    const float *x;
-    size_t in, depth, t, first;
-    const struct sdg_prologue *pro;
+    size_t t, first;
     struct sdg_cut chunks;
 };
 
@@ -34,13 +67,10 @@ static void prepare_chunk(void *arg, size_t task, int worker)
     struct sdg_span rows = sdg_cut_piece(&r->chunks, task);
     while (rows.count) {
         const size_t token = r->first + rows.first, image = token / r->t;
-        size_t count = r->pro ? (image + 1) * r->t - token : rows.count;
+        size_t count = r->from.pro ? (image + 1) * r->t - token : rows.count;
         if (count > rows.count) count = rows.count;
-        const float *scale = r->pro ? r->pro->scale + image * r->in : NULL;
-        const float *shift = r->pro ? r->pro->shift + image * r->in : NULL;
-        r->mul->prep(r->y + rows.first * r->pitch, r->pitch / sdg_matmul_element(r->mul),
-                     r->x + token * r->in, r->in, scale, shift, r->pro && r->pro->silu, count,
-                     r->in, r->depth);
+        fill(&r->from, r->y + rows.first * r->pitch, r->pitch / sdg_matmul_element(r->from.mul),
+             image, token, count);
         rows.first += count;
         rows.count -= count;
     }
@@ -51,15 +81,11 @@ void sdg_prepare_rows(const struct sdg_ops *o, void *y, size_t pitch, const stru
                       const struct sdg_span *tokens)
 {
     if (o->dry) return;
-    struct rows r = {.y = y,
+    struct rows r = {.from = source_of(mul, x, in, pro),
+                     .y = y,
                      .pitch = pitch * sdg_matmul_element(mul),
-                     .mul = mul,
-                     .x = x,
-                     .in = in,
-                     .depth = sdg_matmul_depth(mul, in),
                      .t = t,
                      .first = tokens->first,
-                     .pro = pro,
                      .chunks = sdg_cut_at_most(tokens->count, TASK_FLOATS / in + 1, 1)};
     sdg_ops_for(o, r.chunks.count, prepare_chunk, &r);
 }
@@ -67,11 +93,8 @@ void sdg_prepare_rows(const struct sdg_ops *o, void *y, size_t pitch, const stru
 /* ---- maps ------------------------------------------------------------------------------------ */
 
 struct map {
+    struct source from;
     const struct sdg_padded *to;
-    const struct sdg_matmul *mul;
-    const float *x;
-    size_t in, depth;
-    const struct sdg_prologue *pro;
     const struct sdg_conv_geometry *g;
 };
 
@@ -80,18 +103,15 @@ struct map {
 static void fill_pixels(const struct map *m, char *line, size_t image, size_t i)
 {
     const struct sdg_conv_geometry *g = m->g;
-    const size_t element = sdg_matmul_element(m->mul), pixel = m->to->pitch * element;
+    const size_t element = sdg_matmul_element(m->from.mul), pixel = m->to->pitch * element;
     const size_t up = (size_t)g->up, pad = (size_t)g->pad;
     const size_t room = m->to->columns > pad ? m->to->columns - pad : 0;
     const size_t wide = g->vw < room ? g->vw : room, sources = (wide + up - 1) / up;
-    const float *scale = m->pro ? m->pro->scale + image * m->in : NULL;
-    const float *shift = m->pro ? m->pro->shift + image * m->in : NULL;
-    const float *x = m->x + (image * g->h + i) * g->w * m->in;
     memset(line, 0, pad * pixel);
-    m->mul->prep(line + pad * pixel, up * m->to->pitch, x, m->in, scale, shift,
-                 m->pro && m->pro->silu, sources, m->in, m->depth);
+    fill(&m->from, line + pad * pixel, up * m->to->pitch, image, (image * g->h + i) * g->w,
+         sources);
     for (size_t j = 1; up == 2 && j < wide; j += 2)
-        memcpy(line + (pad + j) * pixel, line + (pad + j - 1) * pixel, m->depth * element);
+        memcpy(line + (pad + j) * pixel, line + (pad + j - 1) * pixel, m->from.depth * element);
     memset(line + (pad + wide) * pixel, 0, (m->to->columns - pad - wide) * pixel);
 }
 
@@ -100,7 +120,7 @@ static void fill_line(void *arg, size_t task, int worker)
     (void)worker;
     const struct map *m = arg;
     const struct sdg_conv_geometry *g = m->g;
-    const size_t bytes = m->to->columns * m->to->pitch * sdg_matmul_element(m->mul);
+    const size_t bytes = m->to->columns * m->to->pitch * sdg_matmul_element(m->from.mul);
     const size_t at = m->to->line + task % m->to->lines, pad = (size_t)g->pad;
     char *line = (char *)m->to->y + task * bytes;
     if (at < pad || at - pad >= g->vh)
@@ -114,7 +134,6 @@ void sdg_prepare_map(const struct sdg_ops *o, const struct sdg_padded *to,
                      const struct sdg_prologue *pro, const struct sdg_conv_geometry *g)
 {
     if (o->dry) return;
-    struct map m = {.to = to, .mul = mul, .x = x, .in = in, .pro = pro, .g = g};
-    m.depth = sdg_matmul_depth(mul, in);
+    struct map m = {.from = source_of(mul, x, in, pro), .to = to, .g = g};
     sdg_ops_for(o, to->images * to->lines, fill_line, &m);
 }

@@ -45,6 +45,11 @@ float *sdg_scratch_of(const struct sdg_scratch *s, int worker)
     return s->base + (size_t)worker * s->stride;
 }
 
+const struct sdg_prologue *sdg_ops_prologue(const struct sdg_prologue *pro)
+{
+    return pro && (pro->scale || pro->beside.c) ? pro : NULL;
+}
+
 const struct sdg_matmul *sdg_ops_matmul(const struct sdg_ops *o, bool exact)
 {
     return o->bf16 && !exact ? &o->k->matmul_bf16 : &o->k->matmul_f32;

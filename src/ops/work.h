@@ -16,6 +16,9 @@ struct sdg_scratch {
 struct sdg_scratch sdg_scratch_take(const struct sdg_ops *o, size_t floats);
 float *sdg_scratch_of(const struct sdg_scratch *s, int worker);
 
+/* pro, or NULL where it leaves its input as it is. */
+const struct sdg_prologue *sdg_ops_prologue(const struct sdg_prologue *pro);
+
 /* The tier's product of f32, or of bf16 where that is chosen and `exact` is not. */
 const struct sdg_matmul *sdg_ops_matmul(const struct sdg_ops *o, bool exact);
 
