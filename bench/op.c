@@ -115,10 +115,6 @@ static bool call(struct sdg_ops *o, const struct bench_op *op)
     case BENCH_LAYERNORM:
         sdg_op_layernorm(o, op->y, op->x, &norm, s->n * s->rows, s->in, 1e-5f);
         break;
-    case BENCH_CONCAT:
-        sdg_op_concat(o, op->y, op->x, op->x + s->n * s->rows * s->in, s->n * s->rows, s->in,
-                      s->out);
-        break;
     case BENCH_KINDS: break;
     }
     sdg_arena_release(o->work, mark);
@@ -158,10 +154,6 @@ static struct extent extent_of(const struct bench_shape *s)
     case BENCH_ATTENTION:
         e.weight = 0;
         e.z = 2 * s->n * s->keys * s->in;
-        break;
-    case BENCH_CONCAT:
-        e.x = e.y = places * (s->in + s->out);
-        e.weight = 0;
         break;
     case BENCH_GROUPNORM: e.y = e.weight = 0; break;
     case BENCH_LAYERNORM:

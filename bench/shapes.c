@@ -165,8 +165,7 @@ static void walk_outputs(struct walk *w)
     for (int level = c->levels - 1; level >= 0; level--) {
         for (int i = 0; i <= c->blocks[level]; i++) {
             const size_t skip = w->skips[--w->top];
-            add_plain(w->list, BENCH_CONCAT, w->n, w->size * w->size, w->width, skip);
-            w->width += skip;
+            w->width += skip; /* read beside the map, where it lies */
             walk_resblock(w, (size_t)c->channels[level]);
             walk_transformer(w, c->depth_out[level][i], c->heads[level]);
         }
@@ -325,8 +324,8 @@ bool bench_known(struct bench_list *list, int i)
 
 void bench_shape_name(char name[BENCH_NAME], const struct bench_shape *s)
 {
-    static const char *const kinds[BENCH_KINDS] = {"conv",      "linear",    "qkv",       "geglu",
-                                                   "attention", "groupnorm", "layernorm", "concat"};
+    static const char *const kinds[BENCH_KINDS] = {"conv",      "linear",    "qkv",      "geglu",
+                                                   "attention", "groupnorm", "layernorm"};
     const char *kind = kinds[s->kind];
     char of[32];
     if (s->kind == BENCH_CONV)
@@ -338,8 +337,6 @@ void bench_shape_name(char name[BENCH_NAME], const struct bench_shape *s)
                  s->in / s->heads);
     else if (s->kind == BENCH_GROUPNORM || s->kind == BENCH_LAYERNORM)
         snprintf(name, BENCH_NAME, "%s %s %zu", kind, of, s->in);
-    else if (s->kind == BENCH_CONCAT)
-        snprintf(name, BENCH_NAME, "%s %s %zu+%zu", kind, of, s->in, s->out);
     else
         snprintf(name, BENCH_NAME, "%s%s%s%s %s %zu->%zu", kind,
                  s->stride == 2 ? "/2"

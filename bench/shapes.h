@@ -17,7 +17,6 @@ enum bench_kind {
     BENCH_ATTENTION, /* [n][rows] queries, `keys` keys, `heads` heads of in / heads */
     BENCH_GROUPNORM, /* statistics of [n][rows][in] */
     BENCH_LAYERNORM, /* [n][rows][in] */
-    BENCH_CONCAT,    /* [n][rows] of `in` beside `out` channels */
     BENCH_KINDS
 };
 

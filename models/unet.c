@@ -60,11 +60,13 @@ static void upsample(const struct pass *p, struct map *y, const struct map *x,
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
 
-/* y = transformer(res(x)); y and x have the same extent. */
+static const struct sdg_beside alone = {0};
+
+/* y = transformer(res([x | beside])); all have the same extent. */
 static void run_block(const struct pass *p, const struct map *y, const struct map *x,
-                      const struct sdg_unet_block *b)
+                      struct sdg_beside beside, const struct sdg_unet_block *b)
 {
-    sdg_unet_resblock(p->o, y->data, x->data, p->emb, &b->res, p->n, x->h, x->w);
+    sdg_unet_resblock(p->o, y->data, x->data, beside, p->emb, &b->res, p->n, x->h, x->w);
     if (b->transformer.depth)
         sdg_unet_transform(p->o, y->data, p->context, &b->transformer, p->n, y->h * y->w);
 }
@@ -74,7 +76,7 @@ static struct map input_block(const struct pass *p, const struct map *x,
 {
     if (!b->has_res) return downsample(p, x, &b->resample);
     const struct map y = take_map(p, x->h, x->w, b->res.c_out);
-    run_block(p, &y, x, b);
+    run_block(p, &y, x, alone, b);
     return y;
 }
 
@@ -82,13 +84,13 @@ static struct map middle_block(const struct pass *p, const struct map *x, const 
 {
     if (m->config.middle == 0) return *x;
     const struct map y = take_map(p, x->h, x->w, m->middle->res.c_out);
-    run_block(p, &y, x, m->middle);
+    run_block(p, &y, x, alone, m->middle);
     if (m->config.middle > 1)
-        sdg_unet_resblock(p->o, y.data, y.data, p->emb, &m->middle_res2, p->n, y.h, y.w);
+        sdg_unet_resblock(p->o, y.data, y.data, alone, p->emb, &m->middle_res2, p->n, y.h, y.w);
     return y;
 }
 
-/* x and the skip side by side, x first, through the block; then up to the extent of `next`, the
+/* x and the skip beside it through the block; then up to the extent of `next`, the
  * skip that the following block will take (NULL after the last one). */
 static struct map output_block(const struct pass *p, const struct map *x, const struct map *skip,
                                const struct map *next, const struct sdg_unet_block *b,
@@ -97,10 +99,8 @@ static struct map output_block(const struct pass *p, const struct map *x, const 
     const bool grows = b->resample.weight.data != NULL;
     struct map y = take_map(p, grows ? next->h : x->h, grows ? next->w : x->w, b->res.c_out);
     const size_t mark = sdg_arena_mark(p->o->work);
-    const struct map both = take_map(p, x->h, x->w, b->res.c_in);
     const struct map inner = grows ? take_map(p, x->h, x->w, b->res.c_out) : y;
-    sdg_op_concat(p->o, both.data, x->data, skip->data, p->n * x->h * x->w, x->c, skip->c);
-    run_block(p, &inner, &both, b);
+    run_block(p, &inner, x, (struct sdg_beside) {skip->data, skip->c}, b);
     if (grows) upsample(p, &y, &inner, &b->resample, rule);
     sdg_arena_release(p->o->work, mark);
     return y;

@@ -7,8 +7,9 @@
 
 /* ---- residual block -------------------------------------------------------------------------- */
 
-void sdg_unet_resblock(struct sdg_ops *o, float *y, const float *x, const float *emb,
-                       const struct sdg_unet_resblock *r, size_t n, size_t h, size_t w)
+void sdg_unet_resblock(struct sdg_ops *o, float *y, const float *x, struct sdg_beside beside,
+                       const float *emb, const struct sdg_unet_resblock *r, size_t n, size_t h,
+                       size_t w)
 {
     const size_t c_in = (size_t)r->c_in, c_out = (size_t)r->c_out, mark = sdg_arena_mark(o->work);
     const struct sdg_conv_geometry same = sdg_conv_same(n, h, w, 3);
@@ -17,14 +18,15 @@ void sdg_unet_resblock(struct sdg_ops *o, float *y, const float *x, const float 
     float *time = sdg_arena_floats(o->work, n * c_out);
     float *inner = sdg_arena_floats(o->work, n * h * w * c_out);
     sdg_op_linear(o, time, emb, NULL, &r->time, n, 1, false);
-    sdg_op_groupnorm(o, &pro, x, &r->norm1, n, h * w, c_in, SDG_UNET_GROUPS, SDG_UNET_NORM_EPS,
-                     true);
+    sdg_op_groupnorm_beside(o, &pro, x, beside, &r->norm1, n, h * w, c_in, SDG_UNET_GROUPS,
+                            SDG_UNET_NORM_EPS, true);
     sdg_op_conv(o, inner, x, &pro, &r->conv1, time, NULL, &same);
 
     const float *residual = x;
     if (r->skip.weight.data) { /* a 1x1 convolution on channels-last maps is a linear layer */
         const struct sdg_linear skip = {r->skip.weight, r->skip.bias};
-        sdg_op_linear(o, y, x, NULL, &skip, n, h * w, false);
+        const struct sdg_prologue both = {.beside = beside};
+        sdg_op_linear(o, y, x, &both, &skip, n, h * w, false);
         residual = y;
     }
     sdg_op_groupnorm(o, &pro, inner, &r->norm2, n, h * w, c_out, SDG_UNET_GROUPS, SDG_UNET_NORM_EPS,

@@ -17,10 +17,11 @@ void sdg_unet_embed(struct sdg_ops *o, float *emb, const float *t,
  *
  *   y = skip(x) + conv2(SiLU(GN(conv1(SiLU(GN(x))) + time(emb))))
  *
- * x [n][h][w][c_in] -> y [n][h][w][c_out]; emb [n][time_width] has been through SiLU already. y may
- * be x where the block has no skip convolution. */
-void sdg_unet_resblock(struct sdg_ops *o, float *y, const float *x, const float *emb,
-                       const struct sdg_unet_resblock *r, size_t n, size_t h, size_t w);
+ * [x | beside] [n][h][w][c_in] -> y [n][h][w][c_out]; emb [n][time_width] has been through SiLU
+ * already. y may be x where the block has no skip convolution; channels beside x want one. */
+void sdg_unet_resblock(struct sdg_ops *o, float *y, const float *x, struct sdg_beside beside,
+                       const float *emb, const struct sdg_unet_resblock *r, size_t n, size_t h,
+                       size_t w);
 
 /* Spatial transformer (Rombach et al. 2022, appendix E.2.1) in place: x [n][t][c] with t = h*w
  *

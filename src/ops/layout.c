@@ -1,4 +1,4 @@
-/* layout.c - moving values without changing them: concatenation, the order of axes, table rows. */
+/* layout.c - moving values without changing them: the order of axes, table rows. */
 #include "ops/work.h"
 
 #include <string.h>
@@ -6,36 +6,6 @@
 #include "kernels.h"
 
 enum { TASK_FLOATS = 1 << 15 };
-
-/* ---- concatenation --------------------------------------------------------------------------- */
-
-struct concat {
-    float *y;
-    const float *a, *b;
-    struct sdg_cut chunks;
-    size_t ca, cb;
-};
-
-static void concat_rows(void *arg, size_t task, int worker)
-{
-    (void)worker;
-    const struct concat *c = arg;
-    const struct sdg_span rows = sdg_cut_piece(&c->chunks, task);
-    for (size_t r = rows.first; r < rows.first + rows.count; r++) {
-        float *y = c->y + r * (c->ca + c->cb);
-        memcpy(y, c->a + r * c->ca, c->ca * sizeof *y);
-        memcpy(y + c->ca, c->b + r * c->cb, c->cb * sizeof *y);
-    }
-}
-
-void sdg_op_concat(struct sdg_ops *o, float *y, const float *a, const float *b, size_t rows,
-                   size_t ca, size_t cb)
-{
-    if (o->dry || rows == 0) return;
-    struct concat c = {.y = y, .a = a, .b = b, .ca = ca, .cb = cb};
-    c.chunks = sdg_cut_at_most(rows, TASK_FLOATS / (ca + cb + 1) + 1, 1);
-    sdg_ops_for(o, c.chunks.count, concat_rows, &c);
-}
 
 /* ---- channels last and first ----------------------------------------------------------------- */
 

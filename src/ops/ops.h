@@ -154,10 +154,6 @@ void sdg_op_geglu(struct sdg_ops *o, float *y, const float *x, size_t rows, size
 /* y += x. [count] */
 void sdg_op_add(struct sdg_ops *o, float *y, const float *x, size_t count);
 
-/* y [rows][ca+cb] = a [rows][ca] beside b [rows][cb] (channel concatenation). */
-void sdg_op_concat(struct sdg_ops *o, float *y, const float *a, const float *b, size_t rows,
-                   size_t ca, size_t cb);
-
 /* y [n][hw][c] <- x [n][c][hw], and back. */
 void sdg_op_to_channels_last(struct sdg_ops *o, float *y, const float *x, size_t n, size_t c,
                              size_t hw);
