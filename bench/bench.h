@@ -12,7 +12,7 @@
 #include "bench/shapes.h"
 #include "kernels.h"
 
-enum { BENCH_MOST_ROUNDS = 31, BENCH_MOST_TABLES = 8, BENCH_STAGES = 3 };
+enum { BENCH_MOST_ROUNDS = 31, BENCH_MOST_TABLES = 8, BENCH_STAGES = 4 };
 
 struct bench_options {
     int threads, rounds;   /* 0: all cores; 0: five, or three where quick */

@@ -111,7 +111,7 @@ static void walk_layer(struct walk *w, size_t heads)
 {
     enum { FEED_FORWARD_TOKENS = 4096 }; /* images that go through together (unet_blocks.c) */
     struct bench_list *l = w->list;
-    const size_t t = w->size * w->size, c = w->width, context = (size_t)w->c->context;
+    const size_t t = w->size * w->size, c = w->width;
     const size_t fit = t < FEED_FORWARD_TOKENS ? FEED_FORWARD_TOKENS / t : 1;
     const size_t most = fit < w->n ? fit : w->n;
     const int times = (int)((w->n + most - 1) / most), images = (int)w->n;
@@ -120,7 +120,6 @@ static void walk_layer(struct walk *w, size_t heads)
     add_attention(l, w->n, t, c, t, heads, 1);
     add_linear(l, w->n, t, c, c, true, 2);
     add_linear(l, w->n, t, c, c, false, 1);
-    add_linear(l, 1, w->tokens, context, c, false, 2 * images);
     add_attention(l, 1, t, c, w->tokens, heads, images);
     for (int i = 0; i < times; i++) {
         add_plain(l, BENCH_LAYERNORM, most, t, c, 0);

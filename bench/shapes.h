@@ -38,7 +38,8 @@ struct bench_list {
     size_t count;
 };
 
-/* A pass over n images of size x size latent pixels; prompts of `tokens` tokens. */
+/* A pass over n images of size x size latent pixels; prompts of `tokens` tokens, whose keys and
+ * values are remembered from before. */
 void bench_list_unet(struct bench_list *list, const struct sdg_unet_config *c, size_t n,
                      size_t size, size_t tokens);
 /* The decoder on a latent of size x size. */

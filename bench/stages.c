@@ -21,6 +21,7 @@ struct stages {
     int32_t ids[IMAGES * TOKENS];
     float *text, *latent, *label, *guidance, *eps, *image;
     struct sdg_unet_context context[IMAGES];
+    float *keys[IMAGES]; /* of the contexts: once for a picture */
 };
 
 typedef void stage_fn(struct sdg_ops *o, struct stages *s);
@@ -30,10 +31,18 @@ static void run_text(struct sdg_ops *o, struct stages *s)
     sdg_clip_forward(o, s->text, s->ids, &s->e->model.clips[0], IMAGES, s->tokens, 0);
 }
 
+static void run_keys(struct sdg_ops *o, struct stages *s)
+{
+    for (int i = 0; i < IMAGES; i++)
+        sdg_unet_remember(o, s->keys[i], &s->context[i], &s->e->model.unet);
+}
+
 static void run_unet(struct sdg_ops *o, struct stages *s)
 {
+    const float *const keys[IMAGES] = {s->keys[0], s->keys[1]};
     static const float t[IMAGES] = {500.0f, 500.0f};
-    const struct sdg_unet_condition condition = {s->context, s->label, s->guidance};
+    const struct sdg_unet_condition condition = {
+        .context = s->context, .keys = keys, .label = s->label, .guidance = s->guidance};
     sdg_unet_forward(o, s->eps, s->latent, t, &condition, &s->e->model.unet, IMAGES, s->side,
                      s->side, SDG_UPSAMPLE_CROP_AFTER);
 }
@@ -65,14 +74,18 @@ static bool open_stages(struct stages *s, int size)
     s->eps = waves(IMAGES * (size_t)m->unet.config.out_channels * s->side * s->side);
     s->image = waves((size_t)m->vae.config.image_channels * s->side * s->side * factor * factor);
     for (size_t i = 0; i < IMAGES * s->tokens; i++) s->ids[i] = (int32_t)(i % vocab);
-    for (size_t i = 0; i < IMAGES && s->text; i++)
+    for (size_t i = 0; i < IMAGES && s->text; i++) {
+        s->keys[i] = waves(sdg_unet_keys_floats(&m->unet, s->tokens));
         s->context[i] = (struct sdg_unet_context) {s->text + i * s->tokens * width, s->tokens};
-    return s->text && s->latent && s->label && s->guidance && s->eps && s->image;
+    }
+    return s->text && s->keys[0] && s->keys[1] && s->latent && s->label && s->guidance && s->eps &&
+           s->image;
 }
 
 static void close_stages(struct stages *s)
 {
     free(s->text);
+    for (int i = 0; i < IMAGES; i++) free(s->keys[i]);
     free(s->latent);
     free(s->label);
     free(s->guidance);
@@ -215,6 +228,7 @@ sdgen_status bench_stages(struct bench_run *run, sdgen_error *err)
     run->unit = bench_unit_for(run->isa, run->way.bf16);
     SDG_TRY(measure_parts(run, &s, parts, err));
     SDG_TRY(time_stage(run, "text encoder, 2 prompts", run_text, &s, NULL, err));
+    SDG_TRY(time_stage(run, "keys and values of 2 prompts", run_keys, &s, NULL, err));
     SDG_TRY(time_stage(run, "UNet", run_unet, &s, parts[0], err));
     SDG_TRY(time_stage(run, "VAE decoder", run_vae, &s, parts[1], err));
     SDG_TRY(draw(run, s.e, err));

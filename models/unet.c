@@ -18,7 +18,7 @@ struct map {
 struct pass {
     struct sdg_ops *o;
     const float *emb; /* SiLU(time embedding), [n][time_width] */
-    const struct sdg_unet_context *context;
+    const struct sdg_unet_condition *condition;
     size_t n;
 };
 
@@ -68,7 +68,7 @@ static void run_block(const struct pass *p, const struct map *y, const struct ma
 {
     sdg_unet_resblock(p->o, y->data, x->data, beside, p->emb, &b->res, p->n, x->h, x->w);
     if (b->transformer.depth)
-        sdg_unet_transform(p->o, y->data, p->context, &b->transformer, p->n, y->h * y->w);
+        sdg_unet_transform(p->o, y->data, p->condition, &b->transformer, p->n, y->h * y->w);
 }
 
 static struct map input_block(const struct pass *p, const struct map *x,
@@ -133,6 +133,21 @@ static void write_output(const struct pass *p, float *y, const struct map *x,
     sdg_op_to_channels_first(p->o, y, out.data, p->n, out.c, x->h * x->w);
 }
 
+size_t sdg_unet_keys_floats(const struct sdg_unet *m, size_t t)
+{
+    return 2 * t * m->key_columns;
+}
+
+void sdg_unet_remember(struct sdg_ops *o, float *keys, const struct sdg_unet_context *context,
+                       const struct sdg_unet *m)
+{
+    for (int k = 1; k < m->inputs; k++)
+        sdg_unet_remember_layers(o, keys, context, &m->input[k].transformer);
+    sdg_unet_remember_layers(o, keys, context, &m->middle->transformer);
+    for (int k = 0; k < m->outputs; k++)
+        sdg_unet_remember_layers(o, keys, context, &m->output[k].transformer);
+}
+
 void sdg_unet_forward(struct sdg_ops *o, float *y, const float *x, const float *t,
                       const struct sdg_unet_condition *condition, const struct sdg_unet *m,
                       size_t n, size_t h, size_t w, enum sdg_unet_upsampling upsampling)
@@ -140,7 +155,7 @@ void sdg_unet_forward(struct sdg_ops *o, float *y, const float *x, const float *
     const size_t mark = sdg_arena_mark(o->work);
     float *emb = sdg_arena_floats(o->work, n * (size_t)m->config.time_width);
     sdg_unet_embed(o, emb, t, condition, m, n);
-    const struct pass p = {.o = o, .emb = emb, .context = condition->context, .n = n};
+    const struct pass p = {.o = o, .emb = emb, .condition = condition, .n = n};
 
     struct map skips[SDG_UNET_MAX_BLOCKS];
     skips[0] = read_input(&p, x, m, h, w);

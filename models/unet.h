@@ -69,6 +69,7 @@ struct sdg_unet_transformer { /* SpatialTransformer */
     struct sdg_norm norm;
     struct sdg_linear in, out;
     int depth, heads, c; /* depth 0: not there */
+    size_t keys_at;      /* columns of the keys of all transformers before it: sdg_unet_remember */
     struct sdg_unet_layer layers[SDG_UNET_MAX_DEPTH];
 };
 
@@ -88,6 +89,7 @@ struct sdg_unet {
     int inputs, outputs;                            /* entries used below; inputs[0] is conv_in */
     struct sdg_unet_block *input, *output, *middle; /* [inputs], [outputs], [1] from the arena */
     struct sdg_unet_resblock middle_res2;           /* middle_block.2 */
+    size_t key_columns;                             /* of the keys of all layers together */
     struct sdg_norm norm_out;
     struct sdg_conv conv_out;
 };
@@ -112,9 +114,12 @@ struct sdg_unet_context {
 /* All that steers a pass over n images, besides the timesteps. */
 struct sdg_unet_condition {
     const struct sdg_unet_context *context; /* [n] */
-    const float *label;    /* [n][config.label]; not looked at where config.label is 0 */
-    const float *guidance; /* [n][config.time_cond], sdg_unet_embed_guidance of the scales; not
-                              looked at where config.time_cond is 0 */
+    const float *const *keys; /* [n]: keys of each image's context, from sdg_unet_remember; where
+                                 it, or one of them, is NULL, they are computed as they are needed.
+                                 The same bits either way */
+    const float *label;       /* [n][config.label]; not looked at where config.label is 0 */
+    const float *guidance;    /* [n][config.time_cond], sdg_unet_embed_guidance of the scales; not
+                                 looked at where config.time_cond is 0 */
 };
 
 /* Sinusoidal embedding (Ho et al. 2020, after Vaswani et al. 2017, section 3.5) of timesteps t [n],
@@ -139,6 +144,14 @@ void sdg_unet_embed_guidance(float *y, const float *w, size_t n, size_t c);
 /* How an odd-sized level comes back from its half: the target of nearest x2 is cropped to the
  * skip's size before the convolution (diffusers, ComfyUI) or after it (A1111). */
 enum sdg_unet_upsampling { SDG_UPSAMPLE_CROP_BEFORE, SDG_UPSAMPLE_CROP_AFTER };
+
+/* keys = keys and values of all cross-attentions for one context: they depend on no image and no
+ * timestep, so that a walk of many steps computes them once. sdg_unet_keys_floats(m, context->t)
+ * floats: layer after layer K [t][c], V [t][c], the layers in the order of input blocks, middle,
+ * output blocks. */
+size_t sdg_unet_keys_floats(const struct sdg_unet *m, size_t t);
+void sdg_unet_remember(struct sdg_ops *o, float *keys, const struct sdg_unet_context *context,
+                       const struct sdg_unet *m);
 
 /* y [n][out][h][w] = model output at timesteps t[n] (fractional allowed) for x [n][in][h][w].
  * Any h, w >= 1. */

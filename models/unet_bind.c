@@ -218,6 +218,19 @@ static void bind_outputs(struct sdg_unet *m, const int *skips, struct sdg_binder
     }
 }
 
+/* Where each transformer's keys begin among those of all (sdg_unet_remember). */
+static void place_keys(struct sdg_unet *m)
+{
+    const int blocks = m->inputs + 1 + m->outputs;
+    for (int k = 0; k < blocks; k++) {
+        struct sdg_unet_block *b = k < m->inputs    ? &m->input[k]
+                                   : k == m->inputs ? m->middle
+                                                    : &m->output[k - m->inputs - 1];
+        b->transformer.keys_at = m->key_columns;
+        m->key_columns += (size_t)b->transformer.depth * (size_t)b->transformer.c;
+    }
+}
+
 /* count zeroed blocks, or NULL. */
 static struct sdg_unet_block *take_blocks(struct sdg_arena *a, int count)
 {
@@ -257,5 +270,6 @@ sdgen_status sdg_unet_bind(struct sdg_unet *m, const struct sdg_unet_config *con
     bind_inputs(m, skips, b);
     bind_middle(m, b);
     bind_outputs(m, skips, b);
+    place_keys(m);
     return SDGEN_OK;
 }

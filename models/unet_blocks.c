@@ -60,40 +60,64 @@ static void self_attend(struct sdg_ops *o, float *x, const struct sdg_norm *norm
     sdg_arena_release(o->work, mark);
 }
 
-/* y [t][c] = attention of q [t][c] over the images' own contexts, which may differ in length; a
- * context shared with the image before (a batch of one prompt) keeps its keys and values. */
+/* K [t][c], then V [t][c] of a context. */
+static void make_keys(struct sdg_ops *o, float *keys, const struct sdg_unet_context *context,
+                      const struct sdg_unet_attention *a, size_t c)
+{
+    float *const kv[] = {keys, keys + context->t * c};
+    const struct sdg_linear *const layers[] = {&a->k, &a->v};
+    sdg_op_linears(o, kv, context->data, layers, 2, 1, context->t);
+}
+
+void sdg_unet_remember_layers(struct sdg_ops *o, float *keys,
+                              const struct sdg_unet_context *context,
+                              const struct sdg_unet_transformer *m)
+{
+    const size_t c = (size_t)m->c;
+    for (size_t i = 0; i < (size_t)m->depth; i++)
+        make_keys(o, keys + 2 * context->t * (m->keys_at + i * c), context, &m->layers[i].cross, c);
+}
+
+/* y [t][c] = attention of q [t][c] over the images' own contexts, which may differ in length.
+ * Keys that nobody remembered are made here; a context shared with the image before (a batch of one
+ * prompt) keeps them. keys_at: columns of keys before those of this layer. */
 static void attend_contexts(struct sdg_ops *o, float *y, const float *q,
-                            const struct sdg_unet_context *context,
+                            const struct sdg_unet_condition *condition, size_t keys_at,
                             const struct sdg_unet_attention *a, const struct tokens *s)
 {
     const size_t mark = sdg_arena_mark(o->work), c = s->c;
-    float *k = NULL, *v = NULL;
+    const struct sdg_unet_context *made = NULL;
+    float *own = NULL;
     for (size_t i = 0; i < s->n; i++) {
-        const size_t tk = context[i].t;
-        if (i == 0 || context[i].data != context[i - 1].data || tk != context[i - 1].t) {
+        const struct sdg_unet_context *context = &condition->context[i];
+        const float *k = condition->keys ? condition->keys[i] : NULL;
+        if (k) {
+            k += 2 * context->t * keys_at;
+        } else if (made && made->data == context->data && made->t == context->t) {
+            k = own;
+        } else {
             sdg_arena_release(o->work, mark);
-            k = sdg_arena_floats(o->work, tk * c);
-            v = sdg_arena_floats(o->work, tk * c);
-            sdg_op_linear(o, k, context[i].data, NULL, &a->k, 1, tk, false);
-            sdg_op_linear(o, v, context[i].data, NULL, &a->v, 1, tk, false);
+            k = own = sdg_arena_floats(o->work, 2 * context->t * c);
+            make_keys(o, own, context, a, c);
+            made = context;
         }
-        sdg_op_attention(o, y + i * s->t * c, q + i * s->t * c, k, v, 1, s->t, tk, s->heads,
-                         c / s->heads, c, c, c, false);
+        sdg_op_attention(o, y + i * s->t * c, q + i * s->t * c, k, k + context->t * c, 1, s->t,
+                         context->t, s->heads, c / s->heads, c, c, c, false);
     }
     sdg_arena_release(o->work, mark);
 }
 
 /* x += out(attention(LN(x) -> q; context -> k, v)). x [n][t][c], context i [t_i][its width]. */
-static void cross_attend(struct sdg_ops *o, float *x, const struct sdg_unet_context *context,
-                         const struct sdg_norm *norm, const struct sdg_unet_attention *a,
-                         const struct tokens *s)
+static void cross_attend(struct sdg_ops *o, float *x, const struct sdg_unet_condition *condition,
+                         size_t keys_at, const struct sdg_norm *norm,
+                         const struct sdg_unet_attention *a, const struct tokens *s)
 {
     const size_t mark = sdg_arena_mark(o->work), count = s->n * s->t * s->c;
     float *y = sdg_arena_floats(o->work, count);
     float *q = sdg_arena_floats(o->work, count);
     sdg_op_layernorm(o, y, x, norm, s->n * s->t, s->c, LAYERNORM_EPS);
     sdg_op_linear(o, q, y, NULL, &a->q, s->n, s->t, false);
-    attend_contexts(o, y, q, context, a, s);
+    attend_contexts(o, y, q, condition, keys_at, a, s);
     sdg_op_linear(o, x, y, NULL, &a->out, s->n, s->t, true);
     sdg_arena_release(o->work, mark);
 }
@@ -118,7 +142,7 @@ static void feed_forward(struct sdg_ops *o, float *x, const struct sdg_unet_laye
     sdg_arena_release(o->work, mark);
 }
 
-void sdg_unet_transform(struct sdg_ops *o, float *x, const struct sdg_unet_context *context,
+void sdg_unet_transform(struct sdg_ops *o, float *x, const struct sdg_unet_condition *condition,
                         const struct sdg_unet_transformer *m, size_t n, size_t t)
 {
     const struct tokens s = {n, t, (size_t)m->c, (size_t)m->heads};
@@ -130,7 +154,8 @@ void sdg_unet_transform(struct sdg_ops *o, float *x, const struct sdg_unet_conte
 
     for (int i = 0; i < m->depth; i++) {
         self_attend(o, y, &m->layers[i].norm1, &m->layers[i].self, &s);
-        cross_attend(o, y, context, &m->layers[i].norm2, &m->layers[i].cross, &s);
+        cross_attend(o, y, condition, m->keys_at + (size_t)i * s.c, &m->layers[i].norm2,
+                     &m->layers[i].cross, &s);
         feed_forward(o, y, &m->layers[i], &s);
     }
     sdg_op_linear(o, x, y, NULL, &m->out, n, t, true);

@@ -27,8 +27,13 @@ void sdg_unet_resblock(struct sdg_ops *o, float *y, const float *x, struct sdg_b
  *
  *   x += out(layers(in(GN(x))))        each layer: self-attention, cross-attention, GEGLU
  *
- * Image i attends to context[i]. */
-void sdg_unet_transform(struct sdg_ops *o, float *x, const struct sdg_unet_context *context,
+ * Image i attends to condition->context[i]. */
+void sdg_unet_transform(struct sdg_ops *o, float *x, const struct sdg_unet_condition *condition,
                         const struct sdg_unet_transformer *m, size_t n, size_t t);
+
+/* Its part of sdg_unet_remember; nothing where there is no transformer. */
+void sdg_unet_remember_layers(struct sdg_ops *o, float *keys,
+                              const struct sdg_unet_context *context,
+                              const struct sdg_unet_transformer *m);
 
 #endif

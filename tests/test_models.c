@@ -60,7 +60,8 @@ static void run_text(struct sdg_ops *o, const struct job *j)
 
 static void run_unet(struct sdg_ops *o, const struct job *j)
 {
-    const struct sdg_unet_condition condition = {j->context, j->label, j->guidance};
+    const struct sdg_unet_condition condition = {
+        .context = j->context, .label = j->label, .guidance = j->guidance};
     sdg_unet_forward(o, j->y, j->x, j->t, &condition, &j->m->unet, j->n, j->h, j->w, j->upsampling);
 }
 
@@ -234,7 +235,8 @@ static void run_middle_res(struct sdg_ops *o, const struct job *j)
 
 static void run_middle_transformer(struct sdg_ops *o, const struct job *j)
 {
-    sdg_unet_transform(o, j->y, j->context, &j->m->unet.middle->transformer, 1, j->h * j->w);
+    const struct sdg_unet_condition condition = {.context = j->context};
+    sdg_unet_transform(o, j->y, &condition, &j->m->unet.middle->transformer, 1, j->h * j->w);
 }
 
 /* The middle blocks alone, channels-last, on inputs so quiet that the epsilon of their norms

@@ -79,9 +79,14 @@ void sdg_conditioning_free(struct sdg_conditioning *c)
     *c = (struct sdg_conditioning) {0};
 }
 
+size_t sdg_conditioning_count(const struct sdg_conditioning *c)
+{
+    return c->prompt ? c->first[c->prompt->part_count] : 0;
+}
+
 void sdg_conditioning_reserve(struct sdg_conditioning *c, struct sdg_arena *arena)
 {
-    const size_t count = c->prompt ? c->first[c->prompt->part_count] : 0;
+    const size_t count = sdg_conditioning_count(c);
     c->z = sdg_arena_floats(arena, count * c->rows * c->width);
     c->empty = sdg_arena_floats(arena, SDG_CHUNK_LENGTH * c->width);
 }
@@ -219,7 +224,7 @@ static void encode_pieces(struct sdg_conditioning *c, float *y, const struct sdg
 void sdg_conditioning_encode(struct sdg_conditioning *c, struct sdg_ops *o,
                              const struct sdg_clip *clip, int skip, enum sdg_emphasis emphasis)
 {
-    const size_t parts = c->prompt->part_count, count = c->first[parts];
+    const size_t parts = c->prompt->part_count, count = sdg_conditioning_count(c);
     encode_empty(c, o, clip, skip);
     for (size_t k = 0; k < count; k++) {
         const struct sdg_prompt_text *text = &c->prompt->texts[c->encodings[k].text];

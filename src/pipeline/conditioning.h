@@ -30,6 +30,9 @@ SDGEN_MUST_CHECK sdgen_status sdg_conditioning_make(struct sdg_conditioning *c,
                                                     sdgen_error *err);
 void sdg_conditioning_free(struct sdg_conditioning *c);
 
+/* How many encodings there are. */
+size_t sdg_conditioning_count(const struct sdg_conditioning *c);
+
 /* Takes z and empty from the arena. */
 void sdg_conditioning_reserve(struct sdg_conditioning *c, struct sdg_arena *arena);
 

@@ -7,6 +7,19 @@
 
 #include <string.h>
 
+/* What keys and values of contexts may take: 33 contexts of 77 tokens under SD1, 5 under SDXL. */
+enum { KEY_BYTES = 256 << 20 };
+
+static void reserve_keys(struct sdg_denoiser *d, struct sdg_arena *arena)
+{
+    size_t contexts = sdg_conditioning_count(d->cond), rows = d->cond->rows;
+    if (d->plan->guided) {
+        contexts += sdg_conditioning_count(d->uncond);
+        if (d->uncond->rows > rows) rows = d->uncond->rows;
+    }
+    sdg_unet_keys_reserve(&d->keys, arena, d->unet, contexts, rows, KEY_BYTES);
+}
+
 void sdg_denoiser_reserve(struct sdg_denoiser *d, struct sdg_arena *arena)
 {
     const size_t batch = (size_t)d->plan->batch, parts = d->plan->cond.part_count;
@@ -17,6 +30,7 @@ void sdg_denoiser_reserve(struct sdg_denoiser *d, struct sdg_arena *arena)
     d->output = sdg_arena_floats(arena, (1 + parts) * batch * d->latent);
     d->weights = sdg_arena_floats(arena, parts);
     d->sides = sdg_arena_alloc(arena, parts, sizeof *d->sides);
+    reserve_keys(d, arena);
     if (d->plan->params->trace_dir) d->guided = sdg_arena_floats(arena, batch * d->latent);
 }
 
@@ -41,16 +55,19 @@ static struct sdg_unet_context context_of(const struct sdg_denoiser *d, size_t s
 static void run_unet(struct sdg_denoiser *d, size_t from, const float *input, float t)
 {
     const size_t sides = d->plan->cond.part_count + 1, all = (sides - from) * d->n;
+    sdg_unet_keys_begin(&d->keys);
     for (size_t first = 0; first < all; first += d->group) {
         const size_t n = all - first < d->group ? all - first : d->group;
         for (size_t i = 0; i < n; i++) {
             d->contexts[i] = context_of(d, from + (first + i) / d->n);
+            d->context_keys[i] = sdg_unet_keys_of(&d->keys, d->ops, &d->contexts[i]);
             if (d->ops->dry) continue;
             d->timesteps[i] = t;
             memcpy(d->input + i * d->latent, input + (first + i) % d->n * d->latent,
                    d->latent * sizeof(float));
         }
-        const struct sdg_unet_condition condition = {.context = d->contexts};
+        const struct sdg_unet_condition condition = {.context = d->contexts,
+                                                     .keys = d->context_keys};
         sdg_unet_forward(d->ops, d->output + (from * d->n + first) * d->latent, d->input,
                          d->timesteps, &condition, d->unet, n, d->plan->h, d->plan->w,
                          d->plan->convention->upsampling);

@@ -5,6 +5,7 @@
 
 #include "pipeline/conditioning.h"
 #include "pipeline/plan.h"
+#include "pipeline/unet_keys.h"
 
 struct sdg_denoiser {
     const struct sdg_plan *plan;
@@ -22,6 +23,8 @@ struct sdg_denoiser {
     const float **sides; /* [parts] */
     float *guided;       /* [n][latent] copy of the last result, for --trace; or NULL */
     struct sdg_unet_context contexts[2 * SDG_MAX_BATCH]; /* read in dry runs too */
+    const float *context_keys[2 * SDG_MAX_BATCH];
+    struct sdg_unet_keys keys;
 };
 
 /* Takes what the largest batch needs from the arena. The pointers above are set, the rest is 0. */
