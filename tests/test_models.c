@@ -505,8 +505,8 @@ static void sd15_plans_its_work_and_memory(void **state)
     expect_about(unet.macs, 401.637e9);
     expect_about(decoder.macs, 1257.259e9);
     expect_about(encoder.macs, 558.329e9);
-    assert_true(decoder.bytes < 3 * ((size_t)256 << 20));
-    assert_true(encoder.bytes < 3 * ((size_t)256 << 20));
+    assert_true(decoder.bytes < (size_t)320 << 20);
+    assert_true(encoder.bytes < (size_t)320 << 20);
     assert_true(unet.bytes < (size_t)400 << 20);
     test_model_close(m);
 }

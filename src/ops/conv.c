@@ -66,9 +66,10 @@ static void plan_strips(struct direct *d)
     s->pitch = sdg_row_pitch(mul, c->panels.in);
     s->columns = (c->g.ow - 1) * (size_t)c->g.stride + c->kw;
     const size_t line = s->columns * s->pitch * sdg_matmul_element(mul);
-    const size_t image = line * lines_under(c, c->g.oh), fit = STRIP_BYTES / image;
+    const size_t most = sdg_strip_bytes(c->o, STRIP_BYTES);
+    const size_t image = line * lines_under(c, c->g.oh), fit = most / image;
     d->images = sdg_cut_at_most(c->g.n, fit ? fit : 1, 1);
-    size_t lines = STRIP_BYTES / line;
+    size_t lines = most / line;
     lines = lines > c->kh ? (lines - c->kh) / (size_t)c->g.stride + 1 : 1;
     d->bands = sdg_cut_at_most(c->g.oh, fit ? c->g.oh : lines, 1);
     s->y = sdg_arena_alloc(c->o->work, d->images.size * lines_under(c, d->bands.size), line);
@@ -84,7 +85,7 @@ static void run_strip(struct direct *d, const struct sdg_span *images, const str
     const size_t out = c->panels.out, stride = (size_t)c->g.stride, row = c->g.ow * out;
     s->image = images->first;
     s->images = images->count;
-    s->line = band->first * stride;
+    s->line = (c->g.from + band->first) * stride;
     s->lines = lines_under(c, band->count);
     sdg_prepare_map(c->o, s, c->panels.mul, c->x, c->panels.in, c->pro, &c->g);
     const size_t at = images->first * c->g.oh * row + band->first * row;
@@ -142,8 +143,9 @@ bool sdg_conv_by(struct sdg_ops *o, enum sdg_conv_way way, float *y, const float
     c.pro = sdg_ops_prologue(pro);
     if (way == SDG_CONV_WAYS) way = sdg_conv_choose(&c);
     if (!sdg_conv_can(&c, way)) return false;
+    if (g->lines) c.g.oh = g->lines; /* the way was chosen by the whole map */
     if (o->dry)
-        o->macs += (double)(g->n * g->oh * g->ow) * (double)c.panels.out *
+        o->macs += (double)(g->n * c.g.oh * g->ow) * (double)c.panels.out *
                    (double)(c.panels.in * c.panels.taps);
     if (g->n == 0 || g->oh == 0 || g->ow == 0 || c.panels.out == 0 || c.panels.in == 0) return true;
     const size_t mark = sdg_arena_mark(o->work);

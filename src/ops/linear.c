@@ -58,7 +58,7 @@ static void run(struct linear *l, float *const *y, const struct sdg_linear *cons
     const size_t element = sdg_matmul_element(l->mul);
     l->pitch = sdg_row_pitch(l->mul, l->in);
     l->in_place = sdg_prepare_is_needless(l->mul, l->in, l->pro);
-    const size_t most = STRIP_BYTES / (l->pitch * element);
+    const size_t most = sdg_strip_bytes(o, STRIP_BYTES) / (l->pitch * element);
     l->strips = sdg_cut_at_most(tokens, l->in_place ? tokens : most ? most : 1, LINE);
     l->rows = l->in_place ? NULL : sdg_arena_alloc(o->work, l->strips.size, l->pitch * element);
     for (size_t i = 0; i < l->strips.count; i++) {

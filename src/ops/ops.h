@@ -33,6 +33,7 @@ struct sdg_ops {
     bool exact_conv;         /* convolutions multiply tap by tap: no Winograd, no phase filters */
     struct sdg_packs *packs; /* packed weights, or NULL; a dry run notes which ones are read */
     bool dry;
+    size_t strip_bytes;         /* less scratch than the operations' own choice for a strip; 0 */
     const volatile int *cancel; /* may be NULL */
     double macs;                /* multiply-adds that a dry run counted: for progress and ETA */
 };
@@ -104,6 +105,20 @@ void sdg_op_groupnorm_beside(struct sdg_ops *o, struct sdg_prologue *p, const fl
                              struct sdg_beside beside, const struct sdg_norm *w, size_t n,
                              size_t hw, size_t c, size_t groups, float eps, bool silu);
 
+/* The same for a map of one image that comes in strips and perhaps never exists as a whole: begin,
+ * add its rows from the first to the last, end. The same bits, however it is cut. The sums are
+ * taken from o->work until the caller's release. */
+struct sdg_map_sums {
+    double *parts; /* [chunks][2][c] */
+    size_t hw, c;
+};
+void sdg_op_sums_begin(struct sdg_ops *o, struct sdg_map_sums *s, size_t hw, size_t c);
+/* x [rows][c]: rows [first, first + rows) of the map. */
+void sdg_op_sums_add(struct sdg_ops *o, struct sdg_map_sums *s, const float *x, size_t first,
+                     size_t rows);
+void sdg_op_sums_end(struct sdg_ops *o, struct sdg_prologue *p, const struct sdg_map_sums *s,
+                     const struct sdg_norm *w, size_t groups, float eps, bool silu);
+
 /* y = act(scale*x + shift) written out; y may be x. x, y [n][hw][c]; nothing beside. */
 void sdg_op_apply(struct sdg_ops *o, float *y, const float *x, const struct sdg_prologue *p,
                   size_t n, size_t hw, size_t c);
@@ -113,10 +128,15 @@ void sdg_op_apply(struct sdg_ops *o, float *y, const float *x, const struct sdg_
  * `up` (1, or 2 for nearest-neighbour doubling) to the extent vh x vw, vh <= up*h and vw <= up*w:
  * pixel (i,j) is x(i/up, j/up); outside [0,vh) x [0,vw) everything is zero (after the prologue).
  * Output pixel (i,j) is centred so that its first tap lies at (i*stride - pad, j*stride - pad).
- * Trailing padding needs no field: oh and ow say how far the output goes. */
+ * Trailing padding needs no field: oh and ow say how far the output goes.
+ * A strip: of one image only output lines [from, from + lines) are made, with the bits they have in
+ * the whole; y and residual begin with line `from`, x with line x_from. Strips begin at multiples
+ * of SDG_STRIP_STEP. */
+enum { SDG_STRIP_STEP = 4 }; /* the tallest tile of a Winograd convolution */
 struct sdg_conv_geometry {
     size_t n, h, w, vh, vw, oh, ow;
     int up, stride, pad;
+    size_t from, lines, x_from; /* lines 0: the whole map */
 };
 
 /* Same-size k x k convolution, stride 1, padding k/2. */

@@ -46,10 +46,10 @@ static struct phases plan(const struct sdg_convolution *c)
     const size_t element = sdg_matmul_element(mul);
     g.strip.pitch = sdg_row_pitch(mul, c->panels.in);
     g.strip.columns = c->g.w + 2;
-    const size_t line = g.strip.columns * g.strip.pitch * element, lines = STRIP_BYTES / line;
-    const size_t fit = lines / (c->g.h + 2);
+    const size_t line = g.strip.columns * g.strip.pitch * element, all = c->g.oh / 2;
+    const size_t lines = sdg_strip_bytes(c->o, STRIP_BYTES) / line, fit = lines / (all + 2);
     g.images = sdg_cut_at_most(c->g.n, fit ? fit : 1, 1);
-    g.bands = sdg_cut_at_most(c->g.h, fit ? c->g.h : lines > 3 ? lines - 2 : 1, 1);
+    g.bands = sdg_cut_at_most(all, fit ? all : lines > 3 ? lines - 2 : 1, 1);
     g.strip.y = sdg_arena_alloc(c->o->work, g.images.size * (g.bands.size + 2), line);
 
     g.tap = c->panels.depth * mul->nr;
@@ -176,7 +176,7 @@ static void run_strip(struct phases *g)
     const struct sdg_convolution *c = g->c;
     g->strip.image = g->at.first;
     g->strip.images = g->at.count;
-    g->strip.line = g->lines.first;
+    g->strip.line = c->g.from / 2 + g->lines.first;
     g->strip.lines = g->lines.count + 2;
     sdg_prepare_map(c->o, &g->strip, c->panels.mul, c->x, c->panels.in, c->pro, &g->small);
     const size_t lines = g->at.count * g->lines.count, most = MOST_ROWS / c->g.w;

@@ -108,8 +108,8 @@ static void fill_pixels(const struct map *m, char *line, size_t image, size_t i)
     const size_t room = m->to->columns > pad ? m->to->columns - pad : 0;
     const size_t wide = g->vw < room ? g->vw : room, sources = (wide + up - 1) / up;
     memset(line, 0, pad * pixel);
-    fill(&m->from, line + pad * pixel, up * m->to->pitch, image, (image * g->h + i) * g->w,
-         sources);
+    fill(&m->from, line + pad * pixel, up * m->to->pitch, image,
+         (image * g->h + i - g->x_from) * g->w, sources);
     for (size_t j = 1; up == 2 && j < wide; j += 2)
         memcpy(line + (pad + j) * pixel, line + (pad + j - 1) * pixel, m->from.depth * element);
     memset(line + (pad + wide) * pixel, 0, (m->to->columns - pad - wide) * pixel);

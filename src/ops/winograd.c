@@ -86,7 +86,8 @@ static struct winograd plan(const struct sdg_convolution *c, size_t tile)
     g.slices = sdg_cut_at_most(c->panels.depth, SLICE_BYTES / element, LINE / element);
     g.slices.size = (g.slices.size + LINE / element - 1) / (LINE / element) * (LINE / element);
     const size_t padded = g.slices.count * g.slices.size;
-    const size_t row = g.tile_columns * padded * g.points * element, fit = STRIP_BYTES / row;
+    const size_t row = g.tile_columns * padded * g.points * element;
+    const size_t fit = sdg_strip_bytes(c->o, STRIP_BYTES) / row;
     g.images = sdg_cut_at_most(c->g.n, fit > g.tile_rows ? fit / g.tile_rows : 1, 1);
     g.bands = sdg_cut_at_most(g.tile_rows, fit ? fit : 1, 1);
 
@@ -252,7 +253,7 @@ static void run_strip(struct winograd *g)
     struct sdg_padded *s = &g->strip;
     s->image = g->at.first;
     s->images = g->at.count;
-    s->line = g->lines.first * g->w->tile;
+    s->line = c->g.from + g->lines.first * g->w->tile;
     s->lines = g->lines.count * g->w->tile + 2;
     sdg_prepare_map(c->o, s, &c->o->k->matmul_f32, c->x, c->panels.in, c->pro, &c->g);
     const size_t rows = g->at.count * g->lines.count;

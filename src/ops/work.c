@@ -50,6 +50,11 @@ const struct sdg_prologue *sdg_ops_prologue(const struct sdg_prologue *pro)
     return pro && (pro->scale || pro->beside.c) ? pro : NULL;
 }
 
+size_t sdg_strip_bytes(const struct sdg_ops *o, size_t own)
+{
+    return o->strip_bytes && o->strip_bytes < own ? o->strip_bytes : own;
+}
+
 const struct sdg_matmul *sdg_ops_matmul(const struct sdg_ops *o, bool exact)
 {
     return o->bf16 && !exact ? &o->k->matmul_bf16 : &o->k->matmul_f32;

@@ -19,6 +19,9 @@ float *sdg_scratch_of(const struct sdg_scratch *s, int worker);
 /* pro, or NULL where it leaves its input as it is. */
 const struct sdg_prologue *sdg_ops_prologue(const struct sdg_prologue *pro);
 
+/* Scratch of a strip: an operation's own choice, or less where o asks for less. */
+size_t sdg_strip_bytes(const struct sdg_ops *o, size_t own);
+
 /* The tier's product of f32, or of bf16 where that is chosen and `exact` is not. */
 const struct sdg_matmul *sdg_ops_matmul(const struct sdg_ops *o, bool exact);
 
