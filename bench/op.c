@@ -180,8 +180,7 @@ static bool prepare(struct bench_op *op)
                                 .dry = true};
     op->possible = call(&op->ops, op);
     if (!op->possible) return false;
-    if (sdg_packs_build(op->packs, op->way.k, op->way.threads, NULL, NULL, NULL) != SDGEN_OK)
-        return false;
+    if (sdg_packs_build(op->packs, 0, op->way.k, op->way.threads, NULL) != SDGEN_OK) return false;
     call(&op->ops, op); /* again: what is packed may want other scratch */
     op->ops.packs = NULL;
     call(&op->ops, op);

@@ -216,8 +216,8 @@ static void check_way(struct conv_case *c, const struct sdg_kernels *k)
 static void pack(struct conv_case *c, const struct sdg_kernels *k)
 {
     assert_int_equal(sdg_packs_create(&c->packs, NULL), SDGEN_OK);
-    sdg_packs_note(c->packs, &c->op.weight, c->bf16 ? &k->matmul_bf16 : &k->matmul_f32);
-    assert_int_equal(sdg_packs_build(c->packs, k, 2, NULL, NULL, NULL), SDGEN_OK);
+    sdg_packs_note(c->packs, &c->op.weight, c->bf16 ? &k->matmul_bf16 : &k->matmul_f32, 1);
+    assert_int_equal(sdg_packs_build(c->packs, 0, k, 2, NULL), SDGEN_OK);
 }
 
 static bool possible(const struct conv_case *c, enum sdg_conv_way way)
@@ -332,7 +332,7 @@ static void test_rule(void **state)
     struct sdg_ops o = {.k = &k};
     const struct sdg_tensor weight = {NULL, SDG_F32, 4, {640, 640, 3, 3}};
     struct sdg_convolution c = {.o = &o, .g = sdg_conv_same(2, 32, 32, 3), .kh = 3, .kw = 3};
-    c.panels = sdg_panels_of(&o, &k.matmul_f32, &weight);
+    c.panels = sdg_panels_of(&o, &k.matmul_f32, &weight, 1);
     assert_true(sdg_conv_can(&c, SDG_CONV_WINOGRAD_4) && !sdg_conv_can(&c, SDG_CONV_PHASES));
     const enum sdg_conv_way way = sdg_conv_choose(&c);
     assert_int_equal(way, SDG_CONV_WINOGRAD_4);
@@ -353,14 +353,14 @@ static void test_rule(void **state)
     assert_false(sdg_conv_can(&c, SDG_CONV_PHASES));
     c.g.oh = c.g.vh = 64;
     assert_int_equal(sdg_conv_choose(&c), SDG_CONV_WINOGRAD_4); /* reads the doubled map */
-    c.panels = sdg_panels_of(&o, &k.matmul_bf16, &weight);
+    c.panels = sdg_panels_of(&o, &k.matmul_bf16, &weight, 1);
     const bool fast_bf16 = k.isa >= SDG_ISA_AVX512BF16;
     if (fast_bf16) assert_int_equal(sdg_conv_choose(&c), SDG_CONV_PHASES);
     c.g = sdg_conv_same(2, 32, 32, 3);
     if (fast_bf16 && sdg_conv_can(&c, SDG_CONV_WINOGRAD_2))
         assert_int_equal(sdg_conv_choose(&c), SDG_CONV_WINOGRAD_2);
     const struct sdg_tensor narrow = {NULL, SDG_F32, 4, {4, 320, 3, 3}};
-    c.panels = sdg_panels_of(&o, &k.matmul_f32, &narrow);
+    c.panels = sdg_panels_of(&o, &k.matmul_f32, &narrow, 1);
     assert_int_equal(sdg_conv_choose(&c), SDG_CONV_DIRECT);
 }
 

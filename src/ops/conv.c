@@ -137,7 +137,7 @@ bool sdg_conv_by(struct sdg_ops *o, enum sdg_conv_way way, float *y, const float
                  const struct sdg_conv_geometry *g)
 {
     struct sdg_convolution c = {.o = o, .y = y, .x = x, .residual = residual, .g = *g};
-    c.panels = sdg_panels_of(o, sdg_ops_matmul(o, false), &w->weight);
+    c.panels = sdg_panels_of(o, sdg_ops_matmul(o, false), &w->weight, g->n * g->oh * g->ow);
     c.kh = (size_t)w->weight.shape[2];
     c.kw = (size_t)w->weight.shape[3];
     c.pro = sdg_ops_prologue(pro);

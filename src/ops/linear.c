@@ -27,7 +27,7 @@ static void multiply(const struct linear *l, float *y, const struct sdg_linear *
                      size_t lda, size_t first, size_t count, bool add, bool geglu)
 {
     const ptrdiff_t tap = 0;
-    const struct sdg_panels panels = sdg_panels_of(l->o, l->mul, &w->weight);
+    const struct sdg_panels panels = sdg_panels_of(l->o, l->mul, &w->weight, l->n * l->t);
     const size_t mark = sdg_arena_mark(l->o->work), out = geglu ? panels.out / 2 : panels.out;
     const float *bias = sdg_ops_vector(l->o, &w->bias, panels.out);
     const struct sdg_multiply m = {
@@ -117,7 +117,7 @@ void sdg_op_linear_geglu(struct sdg_ops *o, float *y, const float *x, const stru
                          size_t n, size_t t)
 {
     struct linear l = begin(o, x, NULL, w, n, t);
-    const struct sdg_panels panels = sdg_panels_of(o, l.mul, &w->weight);
+    const struct sdg_panels panels = sdg_panels_of(o, l.mul, &w->weight, n * t);
     count_macs(o, w, n, t);
     if (empty(w, n, t)) return;
     if (sdg_multiply_can_geglu(&panels)) {

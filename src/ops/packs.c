@@ -8,28 +8,8 @@
 #include <sys/mman.h>
 
 #include "base/arena.h"
-#include "base/parallel.h"
 #include "kernels.h"
-#include "ops/work.h"
-
-enum { SLOTS = 1 << 14, GROUP_BYTES = 64 << 20 };
-
-struct pack {
-    struct sdg_tensor weight;
-    const struct sdg_matmul *mul;
-    size_t out, in, taps, depth, panels;
-    enum sdg_dtype dtype;
-    size_t offset, bytes; /* in the block */
-};
-
-struct sdg_packs {
-    struct pack *list;
-    size_t count, capacity;
-    bool broken;           /* a note was lost to lack of memory */
-    uint32_t slots[SLOTS]; /* 1 + index into list; 0: free. By address and product */
-    char *block;
-    size_t bytes;
-};
+#include "ops/packs_parts.h"
 
 size_t sdg_matmul_element(const struct sdg_matmul *mul)
 {
@@ -50,22 +30,39 @@ sdgen_status sdg_packs_create(struct sdg_packs **packs, sdgen_error *err)
 void sdg_packs_destroy(struct sdg_packs *packs)
 {
     if (!packs) return;
-    if (packs->block) munmap(packs->block, packs->bytes);
+    for (int g = 0; g < SDG_PACKS_GROUPS; g++) sdg_packs_drop(packs, g);
     free(packs->list);
     free(packs);
 }
 
-/* ---- the list -------------------------------------------------------------------------------- */
+void sdg_packs_pages(struct sdg_packs *packs, const struct sdg_pages *pages)
+{
+    packs->pages = *pages;
+}
+
+/* ---- notes ----------------------------------------------------------------------------------- */
 
 /* Index of the pair's slot, or of the free slot where it would go. */
 static size_t slot_of(const struct sdg_packs *packs, const void *data, const struct sdg_matmul *mul)
 {
     const uint64_t h = ((uint64_t)(uintptr_t)data ^ (uint64_t)(uintptr_t)mul) * 0x9E3779B97F4A7C15u;
-    for (size_t i = (size_t)(h >> 50);; i = (i + 1) % SLOTS) {
+    for (size_t i = (size_t)(h >> 50);; i = (i + 1) % SDG_PACKS_SLOTS) {
         if (packs->slots[i] == 0) return i;
-        const struct pack *p = &packs->list[packs->slots[i] - 1];
+        const struct sdg_pack *p = &packs->list[packs->slots[i] - 1];
         if (p->weight.data == data && p->mul == mul) return i;
     }
+}
+
+/* Index into the list; SIZE_MAX: not there. */
+static size_t find(const struct sdg_packs *packs, const struct sdg_tensor *weight,
+                   const struct sdg_matmul *mul)
+{
+    return (size_t)packs->slots[slot_of(packs, weight->data, mul)] - 1;
+}
+
+void sdg_packs_group(struct sdg_packs *packs, int group)
+{
+    packs->group = group;
 }
 
 /* What is smaller than f32 and exact in it stays as it is. */
@@ -75,14 +72,45 @@ static enum sdg_dtype packed_type(const struct sdg_tensor *weight, const struct 
     return weight->dtype == SDG_F16 || weight->dtype == SDG_BF16 ? weight->dtype : SDG_F32;
 }
 
+static size_t round_up(size_t bytes, size_t unit)
+{
+    return (bytes + unit - 1) / unit * unit;
+}
+
+static struct sdg_pack pack_of(const struct sdg_tensor *weight, const struct sdg_matmul *mul)
+{
+    struct sdg_pack p = {.weight = *weight, .mul = mul, .taps = 1};
+    p.out = (size_t)weight->shape[0];
+    p.in = (size_t)weight->shape[1];
+    for (int i = 2; i < weight->rank; i++) p.taps *= (size_t)weight->shape[i];
+    p.depth = sdg_matmul_depth(mul, p.in);
+    p.panels = (p.out + mul->nr - 1) / mul->nr;
+    p.dtype = packed_type(weight, mul);
+    p.bytes = p.panels * sdg_packing_panel_bytes(&p);
+    return p;
+}
+
+static bool decided(const struct sdg_packs *packs)
+{
+    for (int g = 0; g < SDG_PACKS_GROUPS; g++)
+        if (packs->groups[g].decided) return true;
+    return false;
+}
+
 void sdg_packs_note(struct sdg_packs *packs, const struct sdg_tensor *weight,
-                    const struct sdg_matmul *mul)
+                    const struct sdg_matmul *mul, size_t rows)
 {
     uint32_t *slot = &packs->slots[slot_of(packs, weight->data, mul)];
-    if (*slot || packs->block || packs->count >= SLOTS / 2) return;
+    if (decided(packs)) return;
+    if (*slot) {
+        struct sdg_pack *known = &packs->list[*slot - 1];
+        if (known->rows < rows) known->rows = rows;
+        return;
+    }
+    if (packs->count >= SDG_PACKS_SLOTS / 2) return;
     if (packs->count == packs->capacity) {
         const size_t capacity = packs->capacity ? 2 * packs->capacity : 256;
-        struct pack *grown = realloc(packs->list, capacity * sizeof *grown);
+        struct sdg_pack *grown = realloc(packs->list, capacity * sizeof *grown);
         if (!grown) {
             packs->broken = true;
             return;
@@ -90,129 +118,117 @@ void sdg_packs_note(struct sdg_packs *packs, const struct sdg_tensor *weight,
         packs->list = grown;
         packs->capacity = capacity;
     }
-    struct pack p = {.weight = *weight, .mul = mul, .taps = 1};
-    p.out = (size_t)weight->shape[0];
-    p.in = (size_t)weight->shape[1];
-    for (int i = 2; i < weight->rank; i++) p.taps *= (size_t)weight->shape[i];
-    p.depth = sdg_matmul_depth(mul, p.in);
-    p.panels = (p.out + mul->nr - 1) / mul->nr;
-    p.dtype = packed_type(weight, mul);
-    p.bytes = p.panels * p.taps * p.depth * mul->nr * sdg_dtype_size(p.dtype);
-    p.offset = packs->bytes;
-    packs->bytes += (p.bytes + SDG_ARENA_ALIGN - 1) / SDG_ARENA_ALIGN * SDG_ARENA_ALIGN;
-    packs->list[packs->count++] = p;
+    struct sdg_pack *p = &packs->list[packs->count++];
+    *p = pack_of(weight, mul);
+    p->group = packs->group;
+    p->rows = rows;
+    p->at = packs->bytes;
+    packs->bytes += round_up(p->bytes, SDG_PACKS_PAGE);
     *slot = (uint32_t)packs->count;
 }
 
-size_t sdg_packs_bytes(const struct sdg_packs *packs)
+size_t sdg_packs_bytes(const struct sdg_packs *packs, int group)
 {
-    return packs->bytes;
+    size_t bytes = 0;
+    for (size_t i = 0; i < packs->count; i++)
+        if (group < 0 || packs->list[i].group == group)
+            bytes += round_up(packs->list[i].bytes, SDG_ARENA_ALIGN);
+    return bytes;
 }
 
-struct sdg_packed sdg_packs_find(const struct sdg_packs *packs, const struct sdg_tensor *weight,
+/* ---- what is packed -------------------------------------------------------------------------- */
+
+/* More rows first; in the order of the list among equals. */
+static int compare_use(const void *a, const void *b, void *list)
+{
+    const uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+    const struct sdg_pack *p = list;
+    if (p[i].rows != p[j].rows) return p[i].rows > p[j].rows ? -1 : 1;
+    return i < j ? -1 : 1;
+}
+
+/* Indices of a group's packs by use; NULL without memory. */
+static uint32_t *by_use(const struct sdg_packs *packs, int group, size_t *count)
+{
+    uint32_t *order = malloc((packs->count ? packs->count : 1) * sizeof *order);
+    *count = 0;
+    if (!order) return NULL;
+    for (size_t i = 0; i < packs->count; i++)
+        if (packs->list[i].group == group) order[(*count)++] = (uint32_t)i;
+    qsort_r(order, *count, sizeof *order, compare_use, packs->list);
+    return order;
+}
+
+size_t sdg_packs_choose(struct sdg_packs *packs, int group, size_t budget)
+{
+    struct sdg_pack_group *g = &packs->groups[group];
+    size_t count, bytes = 0;
+    sdg_packs_drop(packs, group);
+    uint32_t *order = by_use(packs, group, &count);
+    if (!order) packs->broken = true; /* the build says so */
+    for (size_t i = 0; order && i < count; i++) {
+        struct sdg_pack *p = &packs->list[order[i]];
+        const size_t room = round_up(p->bytes, SDG_ARENA_ALIGN);
+        p->chosen = room <= budget - bytes;
+        if (p->chosen) bytes += room;
+    }
+    free(order);
+    g->bytes = 0;
+    for (size_t i = 0; i < packs->count; i++) { /* in the block they lie in the order of use */
+        struct sdg_pack *p = &packs->list[i];
+        if (p->group != group || !p->chosen) continue;
+        p->block_at = g->bytes;
+        g->bytes += round_up(p->bytes, SDG_ARENA_ALIGN);
+    }
+    g->decided = true;
+    return bytes;
+}
+
+size_t sdg_packs_streamed(const struct sdg_packs *packs, int group)
+{
+    size_t largest = 0, all = 0;
+    for (size_t i = 0; i < packs->count; i++) {
+        const struct sdg_pack *p = &packs->list[i];
+        if (p->group != group || p->chosen) continue;
+        const size_t bytes = packs->image
+                                 ? p->bytes
+                                 : sdg_tensor_count(&p->weight) * sdg_dtype_size(p->weight.dtype);
+        if (bytes > largest) largest = bytes;
+        all += bytes;
+    }
+    const size_t window = largest > SDG_PACKS_WINDOW ? largest : SDG_PACKS_WINDOW;
+    return all < window ? all : window;
+}
+
+void sdg_packs_drop(struct sdg_packs *packs, int group)
+{
+    struct sdg_pack_group *g = &packs->groups[group];
+    sdg_stream_rest(packs, group);
+    if (g->block) munmap(g->block, g->bytes);
+    g->block = NULL;
+}
+
+/* ---- finding --------------------------------------------------------------------------------- */
+
+struct sdg_packed sdg_packs_plan(const struct sdg_packs *packs, const struct sdg_tensor *weight,
                                  const struct sdg_matmul *mul)
 {
-    if (!packs->block) return (struct sdg_packed) {0};
-    const uint32_t at = packs->slots[slot_of(packs, weight->data, mul)];
-    if (!at) return (struct sdg_packed) {0};
-    const struct pack *p = &packs->list[at - 1];
-    return (struct sdg_packed) {packs->block + p->offset, p->dtype};
+    const size_t i = find(packs, weight, mul);
+    if (i == SIZE_MAX) return (struct sdg_packed) {0};
+    const struct sdg_pack *p = &packs->list[i];
+    if (!packs->image && !p->chosen) return (struct sdg_packed) {0};
+    return (struct sdg_packed) {(const void *)(uintptr_t)SDG_ARENA_ALIGN, p->dtype};
 }
 
-/* ---- packing --------------------------------------------------------------------------------- */
-
-struct job {
-    const struct sdg_packs *packs;
-    const struct sdg_kernels *k;
-    const struct pack *first; /* of the group at work */
-    size_t count;
-    float *scratch; /* [threads][scratch_floats] */
-    size_t scratch_floats;
-    bool failed;
-};
-
-/* to [tap][depth][nr] of 16-bit numbers, whatever they mean, from n rows [in][taps]. Eight places
- * of a row at a time, so that a cache line of it is read once. */
-static void transpose_16(uint16_t *to, const char *rows, const struct pack *p, size_t n)
+struct sdg_packed sdg_packs_use(struct sdg_packs *packs, const struct sdg_tensor *weight,
+                                const struct sdg_matmul *mul)
 {
-    const size_t nr = p->mul->nr, row = p->in * p->taps;
-    if (n < nr) memset(to, 0, p->taps * p->depth * nr * sizeof *to);
-    for (size_t i = 0; i < p->in; i += 8) {
-        const size_t last = i + 8 < p->in ? i + 8 : p->in;
-        for (size_t j = 0; j < n; j++)
-            for (size_t at = i; at < last; at++)
-                for (size_t t = 0; t < p->taps; t++)
-                    memcpy(&to[(t * p->depth + at) * nr + j],
-                           rows + (j * row + at * p->taps + t) * sizeof *to, sizeof *to);
-    }
-}
-
-static void pack_panel(const struct job *job, const struct pack *p, size_t panel, float *scratch)
-{
-    const size_t nr = p->mul->nr, row = p->in * p->taps, first = panel * nr;
-    const size_t n = p->out - first < nr ? p->out - first : nr;
-    const size_t tap_bytes = p->depth * nr * sdg_dtype_size(p->dtype);
-    char *to = job->packs->block + p->offset + panel * p->taps * tap_bytes;
-    if (p->mul->input == SDG_INPUT_F32 && p->dtype != SDG_F32) {
-        transpose_16((uint16_t *)(void *)to,
-                     (const char *)p->weight.data + first * row * sizeof(uint16_t), p, n);
-        return;
-    }
-    sdg_widen(job->k, scratch, &p->weight, first * row, n * row);
-    for (size_t t = 0; t < p->taps; t++)
-        p->mul->pack(to + t * tap_bytes, nr, scratch + t, row, p->taps, n, p->in);
-}
-
-static void pack_task(void *arg, size_t task, int worker)
-{
-    const struct job *job = arg;
-    const struct pack *p = job->first;
-    while (task >= p->panels) task -= p++->panels;
-    pack_panel(job, p, task, job->scratch + (size_t)worker * job->scratch_floats);
-}
-
-/* Weights in groups of about GROUP_BYTES: enough for all threads, few enough that the pages of what
- * is done can go before the next are read. */
-static void pack_all(struct job *job, int threads, void (*done)(void *, const struct sdg_tensor *),
-                     void *user)
-{
-    const struct sdg_packs *packs = job->packs;
-    for (size_t i = 0; i < packs->count; i += job->count) {
-        size_t bytes = 0, panels = 0;
-        job->first = packs->list + i;
-        for (job->count = 0; i + job->count < packs->count && bytes < GROUP_BYTES; job->count++) {
-            bytes += job->first[job->count].bytes;
-            panels += job->first[job->count].panels;
-        }
-        sdg_parallel_for(threads, panels, pack_task, job);
-        for (size_t j = 0; done && j < job->count; j++) done(user, &job->first[j].weight);
-    }
-}
-
-sdgen_status sdg_packs_build(struct sdg_packs *packs, const struct sdg_kernels *k, int threads,
-                             void (*done)(void *user, const struct sdg_tensor *weight), void *user,
-                             sdgen_error *err)
-{
-    struct job job = {.packs = packs, .k = k};
-    if (packs->count == 0) return SDGEN_OK;
-    for (size_t i = 0; i < packs->count; i++) {
-        const struct pack *p = &packs->list[i];
-        const size_t floats = p->mul->nr * p->in * p->taps;
-        if (floats > job.scratch_floats) job.scratch_floats = floats;
-    }
-    job.scratch = malloc(job.scratch_floats * (size_t)(threads > 0 ? threads : 1) * sizeof(float));
-    void *block = MAP_FAILED;
-    if (job.scratch && !packs->broken)
-        block =
-            mmap(NULL, packs->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block == MAP_FAILED) {
-        free(job.scratch);
-        return sdg_fail(err, SDGEN_ERR_MEMORY, "out of memory for %zu MiB of packed weights",
-                        packs->bytes >> 20);
-    }
-    madvise(block, packs->bytes, MADV_HUGEPAGE); /* a wish: long linear reads, fewer TLB misses */
-    packs->block = block;
-    pack_all(&job, threads, done, user);
-    free(job.scratch);
-    return SDGEN_OK;
+    const size_t i = find(packs, weight, mul);
+    if (i == SIZE_MAX) return (struct sdg_packed) {0};
+    const struct sdg_pack *p = &packs->list[i];
+    const struct sdg_pack_group *g = &packs->groups[p->group];
+    if (!p->chosen) sdg_stream_turn(packs, i);
+    if (packs->image) return (struct sdg_packed) {packs->image + p->at, p->dtype};
+    if (!p->chosen || !g->block) return (struct sdg_packed) {0};
+    return (struct sdg_packed) {g->block + p->block_at, p->dtype};
 }

@@ -1,9 +1,18 @@
 /* packs.h - all weights of an engine, packed once into the panels that its matrix products read.
  *
  * Which weights those are, and for which product, a dry run of the networks tells: every operation
- * notes the weight it would read (sdg_packs_note). Then sdg_packs_build packs them all in parallel
- * into one block of memory, and operations find them there by the address of the original. What is
- * not found is packed panel by panel while it is read: slower, with the same bits. */
+ * notes the weight it would read (sdg_packs_note). From then on
+ *
+ *     sdg_packs_choose   picks what shall be packed, within a number of bytes
+ *     sdg_packs_build    packs that in parallel into one block of memory
+ *     sdg_packs_use      finds it there, by the address of the original
+ *     sdg_packs_drop     gives the block back
+ *
+ * Weights come in groups (text encoder, UNet, VAE), each chosen, built and dropped on its own. What
+ * is not packed is *streamed*: made ready panel by panel from the file's own layout while it is
+ * read, slower, with the same bits. Its pages are asked for some weights before their turn, so that
+ * the disk works while the processor does, and given back some weights after it (struct sdg_pages).
+ */
 #ifndef SDG_OPS_PACKS_H
 #define SDG_OPS_PACKS_H
 
@@ -14,11 +23,25 @@ struct sdg_kernels;
 struct sdg_matmul;
 struct sdg_packs;
 
+enum {
+    SDG_PACKS_GROUPS = 8,        /* groups are 0 to 7; their meaning is the caller's */
+    SDG_PACKS_PAGE = 4096,       /* packs begin on such a boundary of an image of them all */
+    SDG_PACKS_WINDOW = 48 << 20, /* pages of streamed weights that may stay at a time, and */
+    SDG_PACKS_AHEAD = 48 << 20,  /* what is asked for beforehand (in no one's memory yet) */
+};
+
 /* A packed weight; data NULL: there is none. dtype: the product's own input type, or f16 or bf16
  * where the file has that and the product reads f32: half the memory, widened on reading. */
 struct sdg_packed {
     const void *data; /* [panel][tap][depth][nr] */
     enum sdg_dtype dtype;
+};
+
+/* What becomes of the pages that originals lie in; either may be NULL. */
+struct sdg_pages {
+    void (*ahead)(void *user, const struct sdg_tensor *weight); /* will be read soon */
+    void (*done)(void *user, const struct sdg_tensor *weight);  /* is not needed for now */
+    void *user;
 };
 
 /* Bytes of one element of A and of packed B. */
@@ -30,21 +53,54 @@ size_t sdg_matmul_depth(const struct sdg_matmul *mul, size_t in);
 /* Errors: SDGEN_ERR_MEMORY. */
 SDGEN_MUST_CHECK sdgen_status sdg_packs_create(struct sdg_packs **packs, sdgen_error *err);
 void sdg_packs_destroy(struct sdg_packs *packs); /* NULL is fine */
+void sdg_packs_pages(struct sdg_packs *packs, const struct sdg_pages *pages);
 
-/* weight [out][in][taps] is going to be read by mul. Once per pair counts; not after build. */
+/* ---- notes ---- */
+
+/* What is noted from now on belongs to this group; at first to 0. */
+void sdg_packs_group(struct sdg_packs *packs, int group);
+
+/* weight [out][in][taps] is going to be read by mul, against `rows` rows at a time. Once per pair
+ * counts, with its largest number of rows; nothing new is taken after the first choice. */
 void sdg_packs_note(struct sdg_packs *packs, const struct sdg_tensor *weight,
-                    const struct sdg_matmul *mul);
+                    const struct sdg_matmul *mul, size_t rows);
 
-/* Bytes that the noted weights take when packed. */
-size_t sdg_packs_bytes(const struct sdg_packs *packs);
+/* Bytes that all noted weights of a group take when packed; of all groups: group -1. */
+size_t sdg_packs_bytes(const struct sdg_packs *packs, int group);
 
-/* Packs everything noted. `done` (may be NULL) is told each time some weights are no longer needed
- * where they were: it may give their pages back. Errors: SDGEN_ERR_MEMORY. */
-SDGEN_MUST_CHECK sdgen_status sdg_packs_build(
-    struct sdg_packs *packs, const struct sdg_kernels *k, int threads,
-    void (*done)(void *user, const struct sdg_tensor *weight), void *user, sdgen_error *err);
+/* ---- what is packed ---- */
 
-struct sdg_packed sdg_packs_find(const struct sdg_packs *packs, const struct sdg_tensor *weight,
+/* Chooses weights of a group that together take at most `budget` bytes when packed, and returns how
+ * many they take. Those first whose bytes are used most often, which is as often as they meet rows;
+ * in the order of their notes among equals; so the choice is the same on every machine. SIZE_MAX
+ * chooses all, 0 none. What was built of the group is dropped.
+ *
+ * A dry run behind this sees chosen weights as packed, built or not: so build before a network
+ * runs in the memory that a dry run measured. */
+size_t sdg_packs_choose(struct sdg_packs *packs, int group, size_t budget);
+
+/* Bytes that streaming the weights that are not chosen keeps in memory beside: see WINDOW; no less
+ * than the largest of them. */
+size_t sdg_packs_streamed(const struct sdg_packs *packs, int group);
+
+/* Packs what is chosen of a group (everything where nothing was), unless it is there already. Pages
+ * of originals are given back as they are consumed. Errors: SDGEN_ERR_MEMORY. */
+SDGEN_MUST_CHECK sdgen_status sdg_packs_build(struct sdg_packs *packs, int group,
+                                              const struct sdg_kernels *k, int threads,
+                                              sdgen_error *err);
+
+/* Gives back the memory of a group, and the pages that streaming it still holds. It can be built
+ * again. */
+void sdg_packs_drop(struct sdg_packs *packs, int group);
+
+/* ---- finding ---- */
+
+/* For a dry run: as the real run will find it. The address may not be read from. */
+struct sdg_packed sdg_packs_plan(const struct sdg_packs *packs, const struct sdg_tensor *weight,
                                  const struct sdg_matmul *mul);
+
+/* For a real one, at the beginning of an operation. Turns the pages of streamed weights. */
+struct sdg_packed sdg_packs_use(struct sdg_packs *packs, const struct sdg_tensor *weight,
+                                const struct sdg_matmul *mul);
 
 #endif

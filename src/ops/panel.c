@@ -6,7 +6,7 @@
 #include "ops/panel.h"
 
 struct sdg_panels sdg_panels_of(const struct sdg_ops *o, const struct sdg_matmul *mul,
-                                const struct sdg_tensor *weight)
+                                const struct sdg_tensor *weight, size_t rows)
 {
     struct sdg_panels p = {.o = o, .mul = mul, .weight = weight, .taps = 1};
     p.out = (size_t)weight->shape[0];
@@ -14,8 +14,12 @@ struct sdg_panels sdg_panels_of(const struct sdg_ops *o, const struct sdg_matmul
     for (int i = 2; i < weight->rank; i++) p.taps *= (size_t)weight->shape[i];
     p.depth = sdg_matmul_depth(mul, p.in);
     p.count = (p.out + mul->nr - 1) / mul->nr;
-    if (o->packs && o->dry) sdg_packs_note(o->packs, weight, mul);
-    if (o->packs) p.packed = sdg_packs_find(o->packs, weight, mul);
+    if (o->packs && o->dry) {
+        sdg_packs_note(o->packs, weight, mul, rows);
+        p.packed = sdg_packs_plan(o->packs, weight, mul);
+    } else if (o->packs) {
+        p.packed = sdg_packs_use(o->packs, weight, mul);
+    }
     return p;
 }
 

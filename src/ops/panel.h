@@ -16,9 +16,10 @@ struct sdg_panels {
     size_t depth; /* in, rounded up to mul->k_step */
     size_t count; /* panels */
 };
-/* Looks it up among o->packs; a dry run notes it there. */
+/* Looks it up among o->packs; a dry run notes it there, with the number of rows that are going to
+ * be multiplied with it. */
 struct sdg_panels sdg_panels_of(const struct sdg_ops *o, const struct sdg_matmul *mul,
-                                const struct sdg_tensor *weight);
+                                const struct sdg_tensor *weight, size_t rows);
 
 /* Elements of a panel: [tap][depth][nr]. */
 size_t sdg_panel_size(const struct sdg_panels *p);

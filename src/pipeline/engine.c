@@ -78,28 +78,48 @@ static void let_go(void *user, const struct sdg_tensor *weight)
     sdg_model_let_go(user, weight);
 }
 
+static void ask_for(void *user, const struct sdg_tensor *weight)
+{
+    sdg_model_ask_for(user, weight);
+}
+
 /* Walks the networks dry, at the least size at which every layer has more than one token, to learn
- * which weights are read by which product; then packs them. */
-static sdgen_status pack_weights(struct sdgen_engine *e, sdgen_error *err)
+ * which weights are read by which product, and how often beside each other. */
+static sdgen_status note_weights(struct sdgen_engine *e, sdgen_error *err)
 {
     const struct sdg_model *m = &e->model;
     const size_t side = (size_t)2 << m->unet.config.levels;
     const struct sdg_unet_context context = {NULL, 2};
     const struct sdg_unet_condition condition = {.context = &context};
+    const struct sdg_pages pages = {ask_for, let_go, &e->model};
     struct sdg_arena nowhere;
     sdgen_status status;
     SDG_TRY(sdg_packs_create(&e->packs, err));
+    sdg_packs_pages(e->packs, &pages);
     sdg_arena_measure(&nowhere);
     struct sdg_ops dry = sdg_engine_ops(e, &nowhere, NULL);
     dry.dry = true;
     dry.bf16 = false; /* the text encoder: a few hundredths of a picture's work */
+    sdg_packs_group(e->packs, SDG_GROUP_TEXT);
     sdg_clip_forward(&dry, NULL, NULL, &m->clips[0], 1, 2, 0);
     dry.bf16 = e->bf16;
+    sdg_packs_group(e->packs, SDG_GROUP_UNET);
     sdg_unet_forward(&dry, NULL, NULL, NULL, &condition, &m->unet, 1, side, side,
                      SDG_UPSAMPLE_CROP_BEFORE);
+    sdg_packs_group(e->packs, SDG_GROUP_VAE);
     sdg_vae_decode(&dry, NULL, NULL, &m->vae, 1, 2, 2);
-    SDG_TRY(sdg_packs_build(e->packs, &e->kernels, e->threads, let_go, &e->model, err));
-    sdg_log(&e->log, SDGEN_LOG_VERBOSE, "packed weights: %zu MiB", sdg_packs_bytes(e->packs) >> 20);
+fail:
+    return status;
+}
+
+static sdgen_status pack_weights(struct sdgen_engine *e, sdgen_error *err)
+{
+    sdgen_status status;
+    SDG_TRY(note_weights(e, err));
+    for (int group = 0; group < SDG_GROUPS; group++)
+        SDG_TRY(sdg_packs_build(e->packs, group, &e->kernels, e->threads, err));
+    sdg_log(&e->log, SDGEN_LOG_VERBOSE, "packed weights: %zu MiB",
+            sdg_packs_bytes(e->packs, -1) >> 20);
 fail:
     return status;
 }

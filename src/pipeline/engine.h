@@ -8,6 +8,9 @@
 #include "weights/hashcache.h"
 #include "weights/model.h"
 
+/* Groups of packed weights (ops/packs.h), each built and dropped on its own. */
+enum { SDG_GROUP_TEXT, SDG_GROUP_UNET, SDG_GROUP_VAE, SDG_GROUPS };
+
 struct sdgen_engine {
     struct sdg_model model;
     struct sdg_tokenizer *tokenizer;

@@ -177,6 +177,15 @@ void sdg_model_let_go(const struct sdg_model *m, const struct sdg_tensor *weight
     sdg_weights_let_go(&m->clip_g_file, weight);
 }
 
+void sdg_model_ask_for(const struct sdg_model *m, const struct sdg_tensor *weight)
+{
+    sdg_weights_ask_for(&m->file, weight);
+    sdg_weights_ask_for(&m->unet_file, weight);
+    sdg_weights_ask_for(&m->vae_file, weight);
+    sdg_weights_ask_for(&m->clip_l_file, weight);
+    sdg_weights_ask_for(&m->clip_g_file, weight);
+}
+
 void sdg_model_close(struct sdg_model *m)
 {
     sdg_arena_destroy(&m->arena);

@@ -45,6 +45,9 @@ void sdg_model_close(struct sdg_model *m); /* accepts a zeroed one */
 /* The weight is not needed for now, whichever of the files it lies in (sdg_weights_let_go). */
 void sdg_model_let_go(const struct sdg_model *m, const struct sdg_tensor *weight);
 
+/* It will be read soon (sdg_weights_ask_for). */
+void sdg_model_ask_for(const struct sdg_model *m, const struct sdg_tensor *weight);
+
 /* Whether networks that were bound also work together: the text encoders, of which there are
  * clip_count, make what the UNet attends to, from CLIP's tokens, and what its label_emb takes; the
  * VAE makes what the UNet reads beside `extra`. vae may be NULL. path is for the message. */

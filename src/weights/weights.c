@@ -192,3 +192,11 @@ void sdg_weights_let_go(const struct sdg_weights *w, const struct sdg_tensor *t)
     const uintptr_t start = (first + page - 1) / page * page, end = (first + bytes) / page * page;
     if (end > start) madvise((void *)start, end - start, MADV_DONTNEED);
 }
+
+void sdg_weights_ask_for(const struct sdg_weights *w, const struct sdg_tensor *t)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)t->data;
+    if (!is_mapped(w, t->data)) return;
+    const uintptr_t start = first / page * page;
+    madvise((void *)start, first + sdg_tensor_bytes(t) - start, MADV_WILLNEED);
+}

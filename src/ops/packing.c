@@ -1,0 +1,157 @@
+/* packing.c - from the layout of a file to panels, in parallel (packs.h). */
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/arena.h"
+#include "base/parallel.h"
+#include "kernels.h"
+#include "ops/packs_parts.h"
+#include "ops/work.h"
+
+/* Weights go in batches: enough panels for all threads, few enough bytes that the pages of what is
+ * done can go before the next are read. */
+enum { BATCH_BYTES = 64 << 20 };
+
+struct item {
+    const struct sdg_pack *pack;
+    char *to;
+};
+
+struct job {
+    const struct sdg_packs *packs;
+    const struct sdg_kernels *k;
+    int threads;
+    struct item *items; /* [packs->count]: the batch at work */
+    size_t count, bytes;
+    float *scratch; /* [threads][scratch_floats] */
+    size_t scratch_floats;
+};
+
+/* ---- a panel --------------------------------------------------------------------------------- */
+
+size_t sdg_packing_panel_bytes(const struct sdg_pack *p)
+{
+    return p->taps * p->depth * p->mul->nr * sdg_dtype_size(p->dtype);
+}
+
+/* to [tap][depth][nr] of 16-bit numbers, whatever they mean, from n rows [in][taps]. Eight places
+ * of a row at a time, so that a cache line of it is read once. */
+static void transpose_16(uint16_t *to, const char *rows, const struct sdg_pack *p, size_t n)
+{
+    const size_t nr = p->mul->nr, row = p->in * p->taps;
+    if (n < nr) memset(to, 0, p->taps * p->depth * nr * sizeof *to);
+    for (size_t i = 0; i < p->in; i += 8) {
+        const size_t last = i + 8 < p->in ? i + 8 : p->in;
+        for (size_t j = 0; j < n; j++)
+            for (size_t at = i; at < last; at++)
+                for (size_t t = 0; t < p->taps; t++)
+                    memcpy(&to[(t * p->depth + at) * nr + j],
+                           rows + (j * row + at * p->taps + t) * sizeof *to, sizeof *to);
+    }
+}
+
+/* scratch: nr rows in f32. */
+static void pack_panel(char *to, const struct sdg_kernels *k, const struct sdg_pack *p,
+                       size_t panel, float *scratch)
+{
+    const size_t nr = p->mul->nr, row = p->in * p->taps, first = panel * nr;
+    const size_t n = p->out - first < nr ? p->out - first : nr;
+    const size_t tap_bytes = p->depth * nr * sdg_dtype_size(p->dtype);
+    if (p->mul->input == SDG_INPUT_F32 && p->dtype != SDG_F32) {
+        transpose_16((uint16_t *)(void *)to,
+                     (const char *)p->weight.data + first * row * sizeof(uint16_t), p, n);
+        return;
+    }
+    sdg_widen(k, scratch, &p->weight, first * row, n * row);
+    for (size_t t = 0; t < p->taps; t++)
+        p->mul->pack(to + t * tap_bytes, nr, scratch + t, row, p->taps, n, p->in);
+}
+
+/* ---- a batch --------------------------------------------------------------------------------- */
+
+static void pack_task(void *arg, size_t task, int worker)
+{
+    const struct job *job = arg;
+    const struct item *item = job->items;
+    while (task >= item->pack->panels) task -= item++->pack->panels;
+    pack_panel(item->to + task * sdg_packing_panel_bytes(item->pack), job->k, item->pack, task,
+               job->scratch + (size_t)worker * job->scratch_floats);
+}
+
+static void run_batch(struct job *job)
+{
+    const struct sdg_pages *pages = &job->packs->pages;
+    size_t panels = 0;
+    for (size_t i = 0; i < job->count; i++) panels += job->items[i].pack->panels;
+    sdg_parallel_for(job->threads, panels, pack_task, job);
+    for (size_t i = 0; pages->done && i < job->count; i++)
+        pages->done(pages->user, &job->items[i].pack->weight);
+}
+
+static void add(struct job *job, const struct sdg_pack *p, char *to)
+{
+    job->items[job->count++] = (struct item) {p, to};
+    job->bytes += p->bytes;
+}
+
+static sdgen_status begin(struct job *job, const struct sdg_packs *packs,
+                          const struct sdg_kernels *k, int threads, sdgen_error *err)
+{
+    *job = (struct job) {.packs = packs, .k = k, .threads = threads > 0 ? threads : 1};
+    if (packs->broken) return sdg_fail(err, SDGEN_ERR_MEMORY, "out of memory");
+    for (size_t i = 0; i < packs->count; i++) {
+        const struct sdg_pack *p = &packs->list[i];
+        const size_t floats = p->mul->nr * p->in * p->taps;
+        if (floats > job->scratch_floats) job->scratch_floats = floats;
+    }
+    job->items = malloc(packs->count * sizeof *job->items);
+    job->scratch = malloc(job->scratch_floats * (size_t)job->threads * sizeof(float));
+    if (job->items && job->scratch) return SDGEN_OK;
+    free(job->items);
+    free(job->scratch);
+    return sdg_fail(err, SDGEN_ERR_MEMORY, "out of memory");
+}
+
+static void end(struct job *job)
+{
+    free(job->items);
+    free(job->scratch);
+}
+
+static void *map_memory(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    madvise(p, bytes, MADV_HUGEPAGE); /* a wish: long linear reads, fewer TLB misses */
+    return p;
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+sdgen_status sdg_packs_build(struct sdg_packs *packs, int group, const struct sdg_kernels *k,
+                             int threads, sdgen_error *err)
+{
+    struct sdg_pack_group *g = &packs->groups[group];
+    struct job job;
+    if (!g->decided) sdg_packs_choose(packs, group, SIZE_MAX);
+    if (packs->image || g->block || (g->bytes == 0 && !packs->broken)) return SDGEN_OK;
+    const sdgen_status status = begin(&job, packs, k, threads, err);
+    if (status != SDGEN_OK) return status;
+    g->block = map_memory(g->bytes);
+    if (!g->block) {
+        end(&job);
+        return sdg_fail(err, SDGEN_ERR_MEMORY, "out of memory for %zu MiB of packed weights",
+                        g->bytes >> 20);
+    }
+    for (size_t i = 0; i < packs->count; i++) {
+        const struct sdg_pack *p = &packs->list[i];
+        if (p->group == group && p->chosen) add(&job, p, g->block + p->block_at);
+        if (job.bytes < BATCH_BYTES && i + 1 < packs->count) continue;
+        run_batch(&job);
+        job.count = job.bytes = 0;
+    }
+    end(&job);
+    return SDGEN_OK;
+}
