@@ -78,7 +78,11 @@ typedef struct sdgen_engine sdgen_engine;
 typedef struct sdgen_load_params {
     const char *model_path; /* checkpoint: safetensors, ckpt, pt, pth, bin */
     const char *vae_path;   /* other VAE, or NULL */
-    int threads;            /* 0: one per physical core this process may use */
+    const char *unet_path; /* other UNet, or NULL; these four too are of any form, whole or alone */
+    const char *clip_l_path, *clip_g_path; /* other text encoders, or NULL */
+    const char *taesd_path;                /* tiny autoencoder in place of the VAE, or NULL */
+    const char *refiner_path; /* SDXL refiner that finishes what the model begins, or NULL */
+    int threads;              /* 0: one per physical core this process may use */
     const char *isa;       /* NULL or "auto", else "c", "avx2", ...: only lowers what the CPU has */
     const char *precision; /* "f32", "bf16": what matrix products round their inputs to; NULL and
                               "auto": bf16 where the processor gains from it */
@@ -90,16 +94,34 @@ typedef struct sdgen_load_params {
     const volatile int *cancel; /* may be NULL; non-zero stops the load at the next event */
 } sdgen_load_params;
 
+/* A picture as 8-bit numbers, [height][width][channels]; channels 3 (RGB) or 1 (grey). */
+typedef struct sdgen_pixels {
+    int width, height, channels;
+    uint8_t *data;
+} sdgen_pixels;
+
 /* What to draw. "Own" is what the sampler, or the program that `like` names, does when nobody
  * chooses. Names are understood in every spelling that people use; unknown ones are errors. A value
  * that means nothing to the chosen sampler is an error too. */
 typedef struct sdgen_image_params {
-    const char *prompt, *negative_prompt;
-    int width, height; /* pixels; 0: the model's own size */
-    int steps;         /* 0: own (20; diffusers 50) */
-    double cfg_scale;  /* guidance; 1 leaves the negative prompt out; -1: own (7; diffusers 7.5,
-                          comfyui 8) */
-    int64_t seed;      /* image i uses seed + i; negative: drawn at random */
+    const char *prompt,
+        *negative_prompt; /* negative NULL: none, to SDXL not quite the same as "" */
+    /* What models for inpainting, editing and depth read beside the prompt; NULL: nothing. They
+     * live through the call. */
+    const sdgen_pixels *init_image; /* RGB */
+    const sdgen_pixels *mask;       /* grey: repaint where it is 128 or brighter */
+    const sdgen_pixels *depth;      /* grey: brighter is nearer; of any size */
+    int width, height;              /* pixels; 0: those of init_image, or the model's own size */
+    int steps;                      /* 0: own (20; diffusers 50) */
+    double cfg_scale; /* guidance; 1 leaves the negative prompt out; -1: own (7; diffusers 7.5,
+                         comfyui 8) */
+    double image_cfg_scale; /* editing: how closely to keep to the picture (1.5) */
+    double refiner_switch;  /* share of the run after which the refiner takes over (0.8) */
+    /* SDXL was told of every training picture how large it was, where it was cut, what size it
+     * became. 0: the size that is drawn, crop 0. Scores are the refiner's (6, negative 2.5). */
+    int original_width, original_height, crop_left, crop_top, target_width, target_height;
+    double aesthetic_score, negative_aesthetic_score;
+    int64_t seed;                /* image i uses seed + i; negative: drawn at random */
     int batch_count, batch_size; /* images in all; images that go through the UNet together */
     const char *like;    /* "a1111" (NULL too), "diffusers", "comfyui", "sd.cpp": whose conventions
                             to follow */
@@ -158,6 +180,11 @@ typedef int (*sdgen_image_fn)(void *user, const sdgen_image *image);
 
 SDGEN_API sdgen_load_params sdgen_load_defaults(void);
 SDGEN_API sdgen_image_params sdgen_image_defaults(void);
+
+/* Reads a PNG, JPEG or BMP file, as grey or as RGB. *pixels is freed with sdgen_pixels_free. */
+SDGEN_API SDGEN_MUST_CHECK sdgen_status sdgen_pixels_read(sdgen_pixels *pixels, const char *path,
+                                                          int grey, sdgen_error *error);
+SDGEN_API void sdgen_pixels_free(sdgen_pixels *pixels); /* accepts a zeroed one */
 
 /* Opens, checks and binds a checkpoint. On failure *engine is NULL and error says why. */
 SDGEN_API SDGEN_MUST_CHECK sdgen_status sdgen_load(sdgen_engine **engine,

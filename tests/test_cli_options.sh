@@ -126,7 +126,7 @@ fi
 
 # ---- the manual page and completion name what help names
 # Long names in a text; aliases are left to the manual and completion.
-names() { grep -oe '--[a-z][a-z0-9-]*' "$1" | sort -u; }
+names() { grep -oe '--[a-z][a-z0-9_-]*' "$1" | sort -u; }
 run --man; ok $? "--man"
 sed 's/\\-/-/g' "$tmp/out" >"$tmp/man"
 cp "$tmp/out" "$tmp/man.1"

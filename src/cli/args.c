@@ -17,9 +17,16 @@ enum { GO_ON = -1 };
 
 /* ---- finding rows and names ---- */
 
+const struct sdg_arg *sdg_arg_next(const struct sdg_arg *a)
+{
+    a++;
+    if (!a->name) a = a->then;
+    return a;
+}
+
 const struct sdg_arg *sdg_args_find(const struct sdg_command *command, const char *name)
 {
-    for (const struct sdg_arg *a = command->args; a->name; a++)
+    for (const struct sdg_arg *a = command->args; a; a = sdg_arg_next(a))
         if (strcmp(a->name, name) == 0) return a;
     return NULL;
 }
@@ -49,7 +56,7 @@ static bool takes_value(const struct sdg_arg *a)
 
 static const struct sdg_arg *find_long(const struct sdg_command *c, const char *name, size_t length)
 {
-    for (const struct sdg_arg *a = c->args; a->name; a++)
+    for (const struct sdg_arg *a = c->args; a; a = sdg_arg_next(a))
         if (is_option(a) && (spelled(name, length, a->name) || spelled(name, length, a->aliases)))
             return a;
     return NULL;
@@ -57,7 +64,7 @@ static const struct sdg_arg *find_long(const struct sdg_command *c, const char *
 
 static const struct sdg_arg *find_short(const struct sdg_command *c, char letter)
 {
-    for (const struct sdg_arg *a = c->args; a->name; a++)
+    for (const struct sdg_arg *a = c->args; a; a = sdg_arg_next(a))
         if (is_option(a) && a->letter && a->letter == letter) return a;
     return NULL;
 }
@@ -97,7 +104,7 @@ static int unknown_option(const struct sdg_command *c, const char *word, size_t 
     int best = 1000;
     const size_t dashes = strspn(word, "-");
     snprintf(name, sizeof name, "%.*s", (int)(length - dashes), word + dashes);
-    for (const struct sdg_arg *a = c->args; a->name && word[1] == '-'; a++)
+    for (const struct sdg_arg *a = c->args; a && word[1] == '-'; a = sdg_arg_next(a))
         if (is_option(a)) {
             consider(nearest, &best, name, a->name);
             consider(nearest, &best, name, a->aliases);
@@ -270,7 +277,7 @@ static int parse_short(struct walk *w)
 static int parse_operand(struct walk *w)
 {
     const char *word = w->argv[w->at];
-    for (const struct sdg_arg *a = w->command->args; a->name; a++) {
+    for (const struct sdg_arg *a = w->command->args; a; a = sdg_arg_next(a)) {
         if (a->kind != SDG_ARG_OPERAND) continue;
         const char **field = (const char **)(void *)((char *)w->values + a->at);
         if (*field) return sdg_say_usage("one %s at a time, not %s too", a->name, word);

@@ -38,8 +38,9 @@ enum sdg_arg_kind {
 };
 
 struct sdg_arg {
-    const char *name; /* without the dashes; NULL ends the table */
-    char letter;      /* short spelling or 0 */
+    const char *name;           /* without the dashes; NULL ends the table */
+    const struct sdg_arg *then; /* there: the table that goes on, or NULL */
+    char letter;                /* short spelling or 0 */
     enum sdg_arg_kind kind;
     size_t at; /* offsetof the value */
     double min, max;
@@ -71,6 +72,9 @@ int sdg_args_parse(void *values, const struct sdg_command *command, int argc, ch
 /* Reads one value as the command line would; `called` is what to call it in a message
  * ("SDGEN_THREADS"). Returns -1 or the exit status. */
 int sdg_args_value(void *values, const struct sdg_arg *arg, const char *called, const char *text);
+
+/* The row behind a, or NULL; tables are not empty. */
+const struct sdg_arg *sdg_arg_next(const struct sdg_arg *a);
 
 /* The row of that name, or NULL. */
 const struct sdg_arg *sdg_args_find(const struct sdg_command *command, const char *name);

@@ -20,6 +20,7 @@ struct generation {
     struct sdg_output output;
     struct sdg_progress_view view;
     sdgen_engine *engine;
+    sdgen_pixels init_image, mask, depth;
     long long kept;          /* pictures written */
     sdgen_error write_error; /* what stopped the run from within on_image */
 };
@@ -67,7 +68,8 @@ static int read_environment(struct sdg_generate_options *o)
 
 static int check_options(const struct sdg_generate_options *o)
 {
-    if (!o->load.model_path) return sdg_say_usage("no model: name a checkpoint with -m");
+    if (!o->load.model_path && !o->load.unet_path)
+        return sdg_say_usage("no model: name a checkpoint with -m");
     if (!o->image.prompt && !o->prompt_file)
         return sdg_say_usage("no prompt: say what to draw with -p");
     if (o->image.prompt && o->prompt_file)
@@ -76,12 +78,35 @@ static int check_options(const struct sdg_generate_options *o)
     return GO_ON;
 }
 
+/* One picture that models read beside the prompt. */
+static int read_picture(const sdgen_pixels **to, sdgen_pixels *pixels, const char *path, int grey)
+{
+    sdgen_error error;
+    if (!path) return GO_ON;
+    if (sdgen_pixels_read(pixels, path, grey, &error) != SDGEN_OK) {
+        sdg_say("%s", error.text);
+        return SDG_EXIT_FAILURE;
+    }
+    *to = pixels;
+    return GO_ON;
+}
+
+static int read_pictures(struct generation *g)
+{
+    struct sdg_generate_options *o = &g->o;
+    int end = read_picture(&o->image.init_image, &g->init_image, o->init_image, 0);
+    if (end == GO_ON) end = read_picture(&o->image.mask, &g->mask, o->mask, 1);
+    if (end == GO_ON) end = read_picture(&o->image.depth, &g->depth, o->depth, 1);
+    return end;
+}
+
 static int prepare(struct generation *g)
 {
     struct sdg_generate_options *o = &g->o;
     int end = check_options(o);
     if (end == GO_ON) end = read_environment(o);
     if (end == GO_ON && o->prompt_file) end = sdg_prompts_read(&g->prompts, o->prompt_file);
+    if (end == GO_ON) end = read_pictures(g);
     if (end != GO_ON) return end;
     const int prompts = o->prompt_file ? g->prompts.count : 1;
     const long long width = o->image.width ? o->image.width : SMALLEST_SIDE;
@@ -155,6 +180,9 @@ int sdg_cmd_generate(int argc, char **argv)
     if (end == GO_ON) end = prepare(&g);
     if (end == GO_ON) end = draw(&g);
     sdgen_free(g.engine);
+    sdgen_pixels_free(&g.init_image);
+    sdgen_pixels_free(&g.mask);
+    sdgen_pixels_free(&g.depth);
     sdg_prompts_free(&g.prompts);
     return end;
 }

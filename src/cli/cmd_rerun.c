@@ -44,7 +44,7 @@ static bool spelled(const char *word, size_t length, const char *spellings)
 static const struct sdg_arg *find_option(const struct sdg_command *c, const char *name,
                                          size_t length, char letter)
 {
-    for (const struct sdg_arg *a = c->args; a->name; a++) {
+    for (const struct sdg_arg *a = c->args; a; a = sdg_arg_next(a)) {
         if (a->kind == SDG_ARG_GROUP || a->kind == SDG_ARG_OPERAND) continue;
         if (letter ? a->letter == letter
                    : spelled(name, length, a->name) || spelled(name, length, a->aliases))

@@ -47,12 +47,12 @@ static void bash_command(FILE *out, const struct sdg_command *c)
 {
     bool operand = false;
     fprintf(out, "    %s)\n        case $previous in\n", c->name);
-    for (const struct sdg_arg *a = c->args; a->name; a++) {
+    for (const struct sdg_arg *a = c->args; a; a = sdg_arg_next(a)) {
         operand |= a->kind == SDG_ARG_OPERAND;
         if (a->kind != SDG_ARG_GROUP && a->kind != SDG_ARG_OPERAND) bash_value(out, a);
     }
     fputs("        esac\n        options='", out);
-    for (const struct sdg_arg *a = c->args; a->name; a++)
+    for (const struct sdg_arg *a = c->args; a; a = sdg_arg_next(a))
         if (a->kind != SDG_ARG_GROUP && a->kind != SDG_ARG_OPERAND) {
             put_spellings(out, a, " ");
             putc(' ', out);
@@ -165,7 +165,7 @@ static void zsh(FILE *out)
           out);
     for (int i = 0; (c = sdg_command_at(i)) != NULL; i++) {
         fprintf(out, "    %s)\n        _arguments \\\n", c->name);
-        for (const struct sdg_arg *a = c->args; a->name; a++) zsh_row(out, a);
+        for (const struct sdg_arg *a = c->args; a; a = sdg_arg_next(a)) zsh_row(out, a);
         fputs("        ;;\n", out);
     }
     fputs("    esac\n}\n_sdgen \"$@\"\n", out);

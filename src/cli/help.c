@@ -88,7 +88,7 @@ void sdg_help_print(FILE *out, const struct sdg_command *command, bool all)
 {
     fprintf(out, "usage: sdgen %s %s\n", command->name, command->synopsis);
     print_wrapped(out, command->brief, 0);
-    for (const struct sdg_arg *a = command->args; a->name; a++) {
+    for (const struct sdg_arg *a = command->args; a; a = sdg_arg_next(a)) {
         if (a->rare && !all) continue;
         if (a->kind == SDG_ARG_GROUP)
             fprintf(out, "%s:\n", a->name);

@@ -71,7 +71,7 @@ static void put_meaning(FILE *out, const struct sdg_arg *a)
 
 static void put_options(FILE *out, const struct sdg_command *command)
 {
-    for (const struct sdg_arg *a = command->args; a->name; a++) {
+    for (const struct sdg_arg *a = command->args; a; a = sdg_arg_next(a)) {
         if (a->kind == SDG_ARG_GROUP) {
             fprintf(out, ".SS %s\n", a->name);
             continue;

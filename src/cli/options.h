@@ -3,11 +3,13 @@
 #ifndef SDG_CLI_OPTIONS_H
 #define SDG_CLI_OPTIONS_H
 
+#include "cli/args.h"
 #include "sdgen.h"
 
 struct sdg_generate_options {
     sdgen_load_params load;
     sdgen_image_params image;
+    const char *init_image, *mask, *depth; /* picture files for the fields of image, or NULL */
     const char *output, *prompt_file, *progress;
     int overwrite, verbose, quiet;
 };
@@ -38,5 +40,11 @@ struct sdg_rerun_options {
 };
 
 struct sdg_generate_options sdg_generate_defaults(void);
+
+/* Tables that the one of `generate` goes on with. */
+extern const struct sdg_arg sdg_sampling_args[], sdg_output_args[];
+
+/* Largest double below 2^63: bounds are kept as doubles. */
+#define SDG_SEED_MAX 9223372036854774784.0
 
 #endif

@@ -1,6 +1,6 @@
-/* stb.c - see stb.h: the implementation of stb_image_write (Sean Barrett, public domain), the only
- * place that includes it. Rows get the PNG filter that makes them smallest; the deflate stage is
- * zlib's, whose match finder makes files about a tenth smaller than stb's own. */
+/* stb.c - see stb.h: the implementation of stb_image and stb_image_write (Sean Barrett, public
+ * domain), the only place that includes them. Rows get the PNG filter that makes them smallest; the
+ * deflate stage is zlib's, whose match finder makes files about a tenth smaller than stb's own. */
 #include "image/stb.h"
 
 #include <stdlib.h>
@@ -34,10 +34,34 @@ static unsigned char *deflate_rows(unsigned char *rows, int length, int *deflate
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 #include <stb/stb_image_write.h>
 
+#define STBI_NO_FAILURE_STRINGS
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+#define STBI_NO_STDIO
+#define STBI_ONLY_PNG
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_BMP
+#define STBI_MAX_DIMENSIONS (1 << 24)
+#define STBI_ASSERT(x) ((void)(x))
+#pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#include <stb/stb_image.h>
+
 uint8_t *sdg_stb_png(size_t *length, const uint8_t *rgb, int width, int height)
 {
     int size = 0;
     uint8_t *png = stbi_write_png_to_mem(rgb, width * 3, width, height, 3, &size);
     *length = (size_t)size;
     return png;
+}
+
+int sdg_stb_size(int *width, int *height, const uint8_t *data, size_t length)
+{
+    int channels;
+    return stbi_info_from_memory(data, (int)length, width, height, &channels);
+}
+
+uint8_t *sdg_stb_read(int *width, int *height, const uint8_t *data, size_t length)
+{
+    int channels;
+    return stbi_load_from_memory(data, (int)length, width, height, &channels, 3);
 }

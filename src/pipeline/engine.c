@@ -75,41 +75,68 @@ static void report_load(const sdgen_load_params *params, int done, int total)
 
 static void let_go(void *user, const struct sdg_tensor *weight)
 {
-    sdg_model_let_go(user, weight);
+    const struct sdgen_engine *e = user;
+    sdg_model_let_go(&e->model, weight);
+    if (e->refiner) sdg_model_let_go(e->refiner, weight);
 }
 
 static void ask_for(void *user, const struct sdg_tensor *weight)
 {
-    sdg_model_ask_for(user, weight);
+    const struct sdgen_engine *e = user;
+    sdg_model_ask_for(&e->model, weight);
+    if (e->refiner) sdg_model_ask_for(e->refiner, weight);
+}
+
+static void note_text(struct sdg_ops *dry, const struct sdg_model *m)
+{
+    for (int i = 0; i < m->clip_count; i++) {
+        struct sdg_clip_take take = m->takes[i];
+        take.pooled = m->facts.label != SDG_LABEL_NONE && i + 1 == m->clip_count;
+        sdg_clip_encode(dry, NULL, NULL, NULL, NULL, &m->clips[i], 1, 2, &take);
+    }
+}
+
+static void note_unet(struct sdg_ops *dry, const struct sdg_model *m)
+{
+    const size_t side = (size_t)2 << m->unet.config.levels;
+    const struct sdg_unet_context context = {NULL, 2};
+    const struct sdg_unet_condition condition = {.context = &context};
+    sdg_unet_forward(dry, NULL, NULL, NULL, &condition, &m->unet, 1, side, side,
+                     SDG_UPSAMPLE_CROP_BEFORE);
+}
+
+static void note_vae(struct sdg_ops *dry, const struct sdg_model *m)
+{
+    const size_t side = 2 * (size_t)sdg_vae_factor(&m->vae.config);
+    if (m->facts.extra == SDG_EXTRA_INPAINT || m->facts.extra == SDG_EXTRA_EDIT)
+        sdg_vae_encode(dry, NULL, NULL, &m->vae, 1, side, side);
+    sdg_vae_decode(dry, NULL, NULL, &m->vae, 1, 2, 2);
 }
 
 /* Walks the networks dry, at the least size at which every layer has more than one token, to learn
  * which weights are read by which product, and how often beside each other. */
 static sdgen_status note_weights(struct sdgen_engine *e, sdgen_error *err)
 {
-    const struct sdg_model *m = &e->model;
-    const size_t side = (size_t)2 << m->unet.config.levels;
-    const struct sdg_unet_context context = {NULL, 2};
-    const struct sdg_unet_condition condition = {.context = &context};
-    const struct sdg_pages pages = {ask_for, let_go, &e->model};
+    const struct sdg_pages pages = {ask_for, let_go, e};
     struct sdg_arena nowhere;
-    sdgen_status status;
-    SDG_TRY(sdg_packs_create(&e->packs, err));
+    const sdgen_status status = sdg_packs_create(&e->packs, err);
+    if (status != SDGEN_OK) return status;
     sdg_packs_pages(e->packs, &pages);
     sdg_arena_measure(&nowhere);
     struct sdg_ops dry = sdg_engine_ops(e, &nowhere, NULL);
     dry.dry = true;
-    dry.bf16 = false; /* the text encoder: a few hundredths of a picture's work */
+    dry.bf16 = false; /* the text encoders: a few hundredths of a picture's work */
     sdg_packs_group(e->packs, SDG_GROUP_TEXT);
-    sdg_clip_forward(&dry, NULL, NULL, &m->clips[0], 1, 2, 0);
+    note_text(&dry, &e->model);
+    if (e->refiner) note_text(&dry, e->refiner);
     dry.bf16 = e->bf16;
     sdg_packs_group(e->packs, SDG_GROUP_UNET);
-    sdg_unet_forward(&dry, NULL, NULL, NULL, &condition, &m->unet, 1, side, side,
-                     SDG_UPSAMPLE_CROP_BEFORE);
+    note_unet(&dry, &e->model);
+    sdg_packs_group(e->packs, SDG_GROUP_REFINER);
+    if (e->refiner) note_unet(&dry, e->refiner);
     sdg_packs_group(e->packs, SDG_GROUP_VAE);
-    sdg_vae_decode(&dry, NULL, NULL, &m->vae, 1, 2, 2);
-fail:
-    return status;
+    note_vae(&dry, &e->model);
+    return SDGEN_OK;
 }
 
 static sdgen_status pack_weights(struct sdgen_engine *e, sdgen_error *err)
@@ -124,11 +151,51 @@ fail:
     return status;
 }
 
+/* ---- models ---- */
+
+static sdgen_status open_model(struct sdgen_engine *e, const sdgen_load_params *params,
+                               sdgen_error *err)
+{
+    const struct sdg_model_options options = {
+        .path = params->model_path,
+        .unet_path = params->unet_path,
+        .vae_path = params->vae_path,
+        .clip_l_path = params->clip_l_path,
+        .clip_g_path = params->clip_g_path,
+        .taesd_path = params->taesd_path,
+        .ema = params->use_ema != 0,
+        .log = &e->log,
+    };
+    const sdgen_status status = sdg_model_open(&e->model, &options, err);
+    for (int i = 0; status == SDGEN_OK && i < e->model.facts.evidence_count; i++)
+        sdg_log(&e->log, SDGEN_LOG_VERBOSE, "%s", e->model.facts.evidence[i]);
+    return status;
+}
+
+/* The refiner works on the latents of the base model, which so has to be an SDXL. */
+static sdgen_status open_refiner(struct sdgen_engine *e, const sdgen_load_params *params,
+                                 sdgen_error *err)
+{
+    sdgen_status status;
+    const struct sdg_model_options options = {
+        .path = params->refiner_path, .vae_path = params->vae_path, .log = &e->log};
+    e->refiner = calloc(1, sizeof *e->refiner);
+    if (!e->refiner) return sdg_fail(err, SDGEN_ERR_MEMORY, "out of memory");
+    SDG_TRY(sdg_model_open(e->refiner, &options, err));
+    if (e->model.facts.label == SDG_LABEL_NONE || e->refiner->facts.label == SDG_LABEL_NONE ||
+        e->model.facts.extra != e->refiner->facts.extra)
+        SDG_TRY(sdg_fail(err, SDGEN_ERR_ARG,
+                         "--refiner %s: finishes what an SDXL model begins; both must be SDXL",
+                         params->refiner_path));
+fail:
+    return status;
+}
+
 sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, sdgen_error *error)
 {
     sdgen_status status;
     *engine = NULL;
-    if (!params->model_path)
+    if (!params->model_path && !params->unet_path)
         return sdg_fail(error, SDGEN_ERR_ARG, "no checkpoint: name one with -m");
     struct sdgen_engine *e = calloc(1, sizeof *e);
     if (!e) return sdg_fail(error, SDGEN_ERR_MEMORY, "out of memory");
@@ -140,14 +207,9 @@ sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, 
     sdg_kernels_init(&e->kernels, e->isa);
 
     report_load(params, 0, 3);
-    const struct sdg_model_options options = {
-        .path = params->model_path,
-        .vae_path = params->vae_path,
-        .ema = params->use_ema != 0,
-        .log = &e->log,
-    };
-    SDG_TRY(sdg_model_open(&e->model, &options, error));
-    e->model_hash = sdg_hashjob_start(params->model_path);
+    SDG_TRY(open_model(e, params, error));
+    if (params->refiner_path) SDG_TRY(open_refiner(e, params, error));
+    e->model_hash = sdg_hashjob_start(params->model_path ? params->model_path : params->unet_path);
     if (params->vae_path) e->vae_hash = sdg_hashjob_start(params->vae_path);
     report_load(params, 1, 3);
     SDG_TRY(sdg_tokenizer_create(&e->tokenizer, error));
@@ -170,6 +232,8 @@ void sdgen_free(sdgen_engine *engine)
     sdg_hashjob_free(engine->vae_hash);
     sdg_tokenizer_destroy(engine->tokenizer);
     sdg_packs_destroy(engine->packs);
+    if (engine->refiner) sdg_model_close(engine->refiner);
+    free(engine->refiner);
     sdg_model_close(&engine->model);
     free(engine);
 }

@@ -9,10 +9,11 @@
 #include "weights/model.h"
 
 /* Groups of packed weights (ops/packs.h), each built and dropped on its own. */
-enum { SDG_GROUP_TEXT, SDG_GROUP_UNET, SDG_GROUP_VAE, SDG_GROUPS };
+enum { SDG_GROUP_TEXT, SDG_GROUP_UNET, SDG_GROUP_REFINER, SDG_GROUP_VAE, SDG_GROUPS };
 
 struct sdgen_engine {
     struct sdg_model model;
+    struct sdg_model *refiner; /* or NULL */
     struct sdg_tokenizer *tokenizer;
     struct sdg_kernels kernels; /* the tier's table */
     struct sdg_packs *packs;    /* weights as its products read them */

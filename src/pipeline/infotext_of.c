@@ -136,6 +136,12 @@ static void put_noise(struct sdg_infotext *info, const struct sdg_plan *plan, in
     info->batch_pos = index % plan->batch;
 }
 
+/* As A1111 counts, and only where the user chose: SD2 and SDXL leave out a layer unasked. */
+static int clip_skip_of(const struct sdg_plan *plan)
+{
+    return plan->params->clip_skip ? plan->encoders.of[0].take.skip + 1 : 0;
+}
+
 char *sdg_plan_infotext(const struct sdgen_engine *e, const struct sdg_plan *plan, int index)
 {
     const sdgen_image_params *params = plan->params;
@@ -146,7 +152,7 @@ char *sdg_plan_infotext(const struct sdgen_engine *e, const struct sdg_plan *pla
         .steps = plan->steps,
         .width = (int)plan->width,
         .height = (int)plan->height,
-        .clip_skip = plan->layers_skipped + 1,
+        .clip_skip = clip_skip_of(plan),
         .like = plan->convention->like == SDG_LIKE_A1111 ? NULL : plan->convention->name,
     };
     put_files(&info, &files, e);

@@ -39,8 +39,11 @@ static sdgen_status plan_size(struct sdg_plan *p, const struct sdg_model *m, sdg
 {
     const int factor = sdg_vae_factor(&m->vae.config);
     sdgen_status status;
-    SDG_TRY(plan_side(&p->width, "-W", p->params->width, m->facts.native_width, factor, err));
-    SDG_TRY(plan_side(&p->height, "-H", p->params->height, m->facts.native_height, factor, err));
+    const sdgen_pixels *picture = p->params->init_image;
+    const int width = picture ? picture->width : m->facts.native_width;
+    const int height = picture ? picture->height : m->facts.native_height;
+    SDG_TRY(plan_side(&p->width, "-W", p->params->width, width, factor, err));
+    SDG_TRY(plan_side(&p->height, "-H", p->params->height, height, factor, err));
     p->w = p->width / (size_t)factor;
     p->h = p->height / (size_t)factor;
 fail:
@@ -49,7 +52,7 @@ fail:
 
 /* ---- numbers ---- */
 
-static sdgen_status plan_numbers(struct sdg_plan *p, const struct sdg_model *m, sdgen_error *err)
+static sdgen_status plan_numbers(struct sdg_plan *p, sdgen_error *err)
 {
     const sdgen_image_params *params = p->params;
     p->images = params->batch_count;
@@ -61,12 +64,6 @@ static sdgen_status plan_numbers(struct sdg_plan *p, const struct sdg_model *m, 
         return sdg_fail(err, SDGEN_ERR_ARG, "--batch-size %d: must be between 1 and %d", p->batch,
                         SDG_MAX_BATCH);
     if (p->batch > p->images) p->batch = p->images;
-    const int first = p->convention->clip_skip_first, layers = m->clips[0].config.layers;
-    const int asked = params->clip_skip ? params->clip_skip : first;
-    p->layers_skipped = asked - first;
-    if (p->layers_skipped < 0 || p->layers_skipped >= layers)
-        return sdg_fail(err, SDGEN_ERR_ARG, "--clip-skip %d: must be between %d and %d here", asked,
-                        first, first + layers - 1);
     return SDGEN_OK;
 }
 
@@ -162,7 +159,8 @@ sdgen_status sdg_plan_make(struct sdg_plan *p, const struct sdgen_engine *e,
     *p = (struct sdg_plan) {.params = params};
     SDG_TRY(sdg_convention_find(&p->convention, params->like, err));
     SDG_TRY(plan_size(p, &e->model, err));
-    SDG_TRY(plan_numbers(p, &e->model, err));
+    SDG_TRY(sdg_plan_model(p, e, err));
+    SDG_TRY(plan_numbers(p, err));
     SDG_TRY(sdg_plan_sampling(p, &e->model, err));
     if (p->sampler->evaluations == 0) p->batch = 1; /* steps as wide as the whole batch allows */
     SDG_TRY(sdg_plan_noise(p, &e->model, err));

@@ -1,14 +1,17 @@
 /* plan.h - everything about a run that can be decided, and refused, before the first
  * multiplication.
  *
- *   plan.c            size, numbers, memory; calls the two below
+ *   plan.c            size, numbers, memory; calls those below
+ *   plan_model.c      what the family of the model asks for: encoders, pictures
  *   plan_sampling.c   sampler, its options, schedule, guidance, noise
  *   plan_prompt.c     the prompt languages */
 #ifndef SDG_PIPELINE_PLAN_H
 #define SDG_PIPELINE_PLAN_H
 
 #include "pipeline/convention.h"
+#include "pipeline/encoders.h"
 #include "pipeline/engine.h"
+#include "pipeline/habits.h"
 #include "sampling/guidance.h"
 #include "sampling/noise.h"
 #include "sampling/sampler.h"
@@ -19,11 +22,13 @@ struct sdg_plan {
     const struct sdgen_image_params *params;
     const struct sdg_convention *convention;
 
-    size_t width, height; /* pixels */
-    size_t w, h;          /* latent */
-    int images, batch;    /* in all; at once */
-    int layers_skipped;   /* of the text encoder */
+    size_t width, height;                           /* pixels */
+    size_t w, h;                                    /* latent */
+    int images, batch;                              /* in all; at once */
+    struct sdg_encoders encoders, refiner_encoders; /* the second where there is a refiner */
 
+    struct sdg_habits own; /* what is done unasked */
+    bool sdxl;             /* whose published tables of levels count */
     const struct sdg_sampler *sampler;
     const struct sdg_sampler_way *way; /* the sampler under this convention */
     struct sdg_sampler_options options;
@@ -35,6 +40,8 @@ struct sdg_plan {
     struct sdg_schedule schedule;
     struct sdg_guidance guidance;
     bool guided;                    /* the negative prompt takes part */
+    bool guides_picture;            /* edit models: so does the picture, with a scale of its own */
+    double guidance_input;          /* the scale as UNets take it that were distilled to (LCM) */
     struct sdg_noise_request noise; /* of the first batch, with its full size */
 
     enum sdg_prompt_language language;

@@ -5,6 +5,10 @@
 
 #include "pipeline/plan.h"
 
+/* Encoders, pictures beside the prompt; before the size, which a picture may say. */
+SDGEN_MUST_CHECK sdgen_status sdg_plan_model(struct sdg_plan *p, const struct sdgen_engine *e,
+                                             sdgen_error *err);
+
 /* Sampler, options, levels, schedule, guidance. */
 SDGEN_MUST_CHECK sdgen_status sdg_plan_sampling(struct sdg_plan *p, const struct sdg_model *m,
                                                 sdgen_error *err);

@@ -190,15 +190,18 @@ static sdgen_status plan_schedule(struct sdg_plan *p, sdgen_error *err)
     sdgen_status status;
     enum sdg_scheduler named = SDG_SCHEDULER_OWN;
     if (a->scheduler) SDG_TRY(sdg_scheduler_find(&named, a->scheduler, err));
+    if (!a->scheduler && !a->sampler && p->own.scheduler != SDG_SCHEDULER_OWN)
+        named = p->own.scheduler;
     if (named != SDG_SCHEDULER_OWN) {
         q->scheduler = named;
         p->schedule_chosen = true;
     }
-    p->steps = a->steps ? a->steps : p->convention->steps;
+    p->steps = a->steps ? a->steps : p->own.steps;
     SDG_TRY(plan_list(p, err));
     SDG_TRY(plan_spacing(p, err));
     SDG_TRY(check_ranges(p, err));
     q->steps = p->steps;
+    q->sdxl = p->sdxl;
     q->rho = a->rho;
     q->sigma_min = a->sigma_min;
     q->sigma_max = a->sigma_max;
@@ -211,11 +214,28 @@ fail:
 
 /* ---- prediction and guidance ---- */
 
+/* What the checkpoint says its UNet predicts; false for what no sampler here knows. */
+static bool trained_prediction(int *prediction, enum sdg_target target)
+{
+    static const enum sdg_prediction of[] = {[SDG_TARGET_EPS] = SDG_PREDICT_EPS,
+                                             [SDG_TARGET_V] = SDG_PREDICT_V,
+                                             [SDG_TARGET_X0] = SDG_PREDICT_X0,
+                                             [SDG_TARGET_EDM_V] = SDG_PREDICT_EDM_V};
+    if (target == SDG_TARGET_EDM) return false;
+    *prediction = (int)of[target];
+    return true;
+}
+
 static sdgen_status plan_levels(struct sdg_plan *p, const struct sdg_model *m, sdgen_error *err)
 {
     const char *name = p->params->prediction;
-    int prediction = SDG_PREDICT_EPS; /* of every family that is run today */
-    (void)m;
+    int prediction = SDG_PREDICT_EPS;
+    bool zero_snr = m->facts.zero_terminal_snr || p->params->zero_terminal_snr;
+    if (!name && !trained_prediction(&prediction, m->facts.target))
+        return sdg_fail(
+            err, SDGEN_ERR_ARG,
+            "%s: predicts in the way of EDM (Playground 2.5), which is not supported yet",
+            m->file.path);
     if (name) {
         prediction = sdg_name_choice(
             name, "eps=epsilon|v=vprediction=vpred=velocity|x0=sample|edm-v=edmv=vpredictionedm");
@@ -228,7 +248,7 @@ static sdgen_status plan_levels(struct sdg_plan *p, const struct sdg_model *m, s
         return sdg_fail(err, SDGEN_ERR_ARG,
                         "--zero-terminal-snr: edm-v has no trained levels to rescale");
     sdg_levels_init(&p->levels, p->convention->like, (enum sdg_prediction)prediction,
-                    p->params->zero_terminal_snr != 0);
+                    zero_snr && prediction != SDG_PREDICT_EDM_V);
     return SDGEN_OK;
 }
 
@@ -238,10 +258,11 @@ static sdgen_status check_share(const char *flag, double x, sdgen_error *err)
     return sdg_fail(err, SDGEN_ERR_ARG, "%s %g: must be between 0 and 1", flag, x);
 }
 
-static sdgen_status plan_guidance(struct sdg_plan *p, sdgen_error *err)
+static sdgen_status plan_guidance(struct sdg_plan *p, const struct sdg_model *m, sdgen_error *err)
 {
     const sdgen_image_params *a = p->params;
-    const double scale = a->cfg_scale == -1 ? p->convention->cfg_scale : a->cfg_scale;
+    const bool takes_scale = m->unet.config.time_cond > 0; /* as an input, in place of guidance */
+    double scale = a->cfg_scale == -1 ? p->own.cfg_scale : a->cfg_scale;
     sdgen_status status;
     if (!isfinite(scale) || scale < 0 || scale > max_cfg)
         return sdg_fail(err, SDGEN_ERR_ARG, "--cfg-scale %g: must be between 0 and %g", scale,
@@ -256,6 +277,11 @@ static sdgen_status plan_guidance(struct sdg_plan *p, sdgen_error *err)
     if (!(a->s_min_uncond >= 0 && a->s_min_uncond <= 1e6))
         return sdg_fail(err, SDGEN_ERR_ARG, "--s-min-uncond %g: must be a level above 0",
                         a->s_min_uncond);
+    if (!(a->image_cfg_scale >= 0 && a->image_cfg_scale <= max_cfg))
+        return sdg_fail(err, SDGEN_ERR_ARG, "--image-cfg-scale %g: must be between 0 and %g",
+                        a->image_cfg_scale, max_cfg);
+    p->guidance_input = scale;
+    if (takes_scale) scale = 1;
     p->guidance = (struct sdg_guidance) {
         .scale = scale,
         .rescale = a->cfg_rescale,
@@ -267,16 +293,19 @@ static sdgen_status plan_guidance(struct sdg_plan *p, sdgen_error *err)
         .above_one = p->convention->guide_above_one,
     };
     p->guided = p->way->needs_uncond || (p->guidance.above_one ? scale > 1 : scale != 1);
+    p->guides_picture = m->facts.extra == SDG_EXTRA_EDIT;
 fail:
     return status;
 }
 
 sdgen_status sdg_plan_sampling(struct sdg_plan *p, const struct sdg_model *m, sdgen_error *err)
 {
-    const char *name = p->params->sampler ? p->params->sampler : p->convention->sampler;
+    const char *name = p->params->sampler;
     enum sdg_scheduler *scheduler = &p->request.scheduler;
     sdgen_status status;
     *scheduler = SDG_SCHEDULER_OWN;
+    sdg_habits_of(&p->own, m, p->convention);
+    if (!name) name = p->own.sampler;
     SDG_TRY(sdg_sampler_find(&p->sampler, scheduler, name, err));
     p->way = &p->sampler->way[p->convention->like];
     p->schedule_chosen = *scheduler != SDG_SCHEDULER_OWN;
@@ -284,7 +313,7 @@ sdgen_status sdg_plan_sampling(struct sdg_plan *p, const struct sdg_model *m, sd
     SDG_TRY(plan_levels(p, m, err));
     SDG_TRY(plan_schedule(p, err));
     SDG_TRY(plan_options(p, err));
-    SDG_TRY(plan_guidance(p, err));
+    SDG_TRY(plan_guidance(p, m, err));
     p->calls = p->steps * (p->way->calls > 1 ? p->way->calls : 1);
 fail:
     return status;

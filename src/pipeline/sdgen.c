@@ -1,6 +1,9 @@
 /* sdgen.c - the functions of sdgen.h that an engine, once loaded, is used through. */
 #include "sdgen.h"
 
+#include <stdlib.h>
+
+#include "image/pixels.h"
 #include "image/png.h"
 #include "pipeline/txt2img.h"
 
@@ -8,8 +11,11 @@ sdgen_image_params sdgen_image_defaults(void)
 {
     return (sdgen_image_params) {
         .prompt = "",
-        .negative_prompt = "",
         .cfg_scale = -1,
+        .image_cfg_scale = 1.5,
+        .refiner_switch = 0.8,
+        .aesthetic_score = 6,
+        .negative_aesthetic_score = 2.5,
         .seed = -1,
         .batch_count = 1,
         .batch_size = 1,
@@ -39,6 +45,17 @@ const char *sdgen_sampler_name(int i)
 const char *sdgen_scheduler_name(int i)
 {
     return i < 0 || i >= SDG_SCHEDULER_COUNT ? NULL : sdg_scheduler_name((enum sdg_scheduler)i);
+}
+
+sdgen_status sdgen_pixels_read(sdgen_pixels *pixels, const char *path, int grey, sdgen_error *error)
+{
+    return sdg_pixels_read(pixels, path, grey, error);
+}
+
+void sdgen_pixels_free(sdgen_pixels *pixels)
+{
+    free(pixels->data);
+    *pixels = (sdgen_pixels) {0};
 }
 
 sdgen_status sdgen_check(sdgen_engine *engine, const sdgen_image_params *params, sdgen_error *error)

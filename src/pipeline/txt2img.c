@@ -1,6 +1,7 @@
 /* txt2img.c - the story of a picture, readable from top to bottom at the end of this file:
  *
  *   tokens --CLIP--> what the prompt means             conditioning.c
+ *   pictures --VAE-> what some UNets read beside it    inputs.c
  *   seed   --noise-> a latent of pure noise            sampling/noise.h
  *   latent --UNet, guidance, sampler--> clean latent   denoise.c, called by the sampler
  *   latent --VAE---> an image in [-1,1] --> 8 bits     decode
@@ -14,6 +15,7 @@
 
 #include "pipeline/denoise.h"
 #include "pipeline/infotext_of.h"
+#include "pipeline/inputs.h"
 #include "pipeline/trace.h"
 
 struct run {
@@ -27,8 +29,8 @@ struct run {
     sdgen_status status; /* of what callbacks of the sampler could not return */
 
     size_t latent; /* values of one latent: 4*h*w */
-    struct sdg_conditioning cond, uncond;
     struct sdg_denoiser denoiser;
+    struct sdg_inputs inputs;
     struct sdg_sampling sampling; /* x [batch][latent] and the sampler's scratch */
     struct sdg_noise *noise;      /* of the batch at work */
     float *z;                     /* [latent]: what the decoder reads */
@@ -40,27 +42,42 @@ struct run {
     bool traced; /* the batch at work is the one that --trace writes down */
 };
 
+/* Base model, or refiner: what of the prompts it reads. */
+static sdgen_status reserve_expert(struct run *r, struct sdg_expert *x, const struct sdg_model *m,
+                                   const struct sdg_encoders *encoders)
+{
+    const struct sdg_plan *p = r->plan;
+    const size_t label = (size_t)m->unet.config.label;
+    sdgen_status status;
+    x->unet = &m->unet;
+    x->encoders = encoders;
+    SDG_TRY(sdg_conditioning_make(&x->cond, &p->cond, encoders, label, r->err));
+    SDG_TRY(sdg_conditioning_make(&x->uncond, &p->uncond, encoders, label, r->err));
+    sdg_conditioning_reserve(&x->cond, &r->work);
+    if (p->guided) sdg_conditioning_reserve(&x->uncond, &r->work);
+fail:
+    return status;
+}
+
 /* Lays out what depends on the prompts and takes from the arena what lives for the whole run. */
 static sdgen_status reserve(struct run *r)
 {
     const struct sdg_plan *p = r->plan;
+    struct sdg_denoiser *d = &r->denoiser;
     struct sdg_arena *a = &r->work;
-    const size_t width = (size_t)r->e->model.clips[0].config.width, batch = (size_t)p->batch;
+    const size_t batch = (size_t)p->batch;
     sdgen_status status;
     r->latent = (size_t)r->e->model.vae.config.z_channels * p->h * p->w;
-    SDG_TRY(sdg_conditioning_make(&r->cond, &p->cond, width, r->err));
-    SDG_TRY(sdg_conditioning_make(&r->uncond, &p->uncond, width, r->err));
-    sdg_conditioning_reserve(&r->cond, a);
-    if (p->guided) sdg_conditioning_reserve(&r->uncond, a);
-    r->denoiser = (struct sdg_denoiser) {
-        .plan = p,
-        .unet = &r->e->model.unet,
-        .ops = &r->ops,
-        .cond = &r->cond,
-        .uncond = &r->uncond,
-        .latent = r->latent,
-    };
-    sdg_denoiser_reserve(&r->denoiser, a);
+    d->plan = p;
+    d->ops = &r->ops;
+    d->latent = r->latent;
+    d->extra = sdg_inputs_count(p, &r->e->model);
+    SDG_TRY(reserve_expert(r, &d->experts[d->expert_count++], &r->e->model, &p->encoders));
+    if (r->e->refiner)
+        SDG_TRY(
+            reserve_expert(r, &d->experts[d->expert_count++], r->e->refiner, &p->refiner_encoders));
+    sdg_denoiser_reserve(d, a);
+    sdg_inputs_reserve(&r->inputs, p, &r->e->model, a);
     r->sampling.x = sdg_arena_floats(a, batch * r->latent);
     r->sampling.input = sdg_arena_floats(a, batch * r->latent);
     for (int i = 0; i < p->sampler->buffers; i++)
@@ -74,8 +91,10 @@ fail:
 
 static void destroy(struct run *r)
 {
-    sdg_conditioning_free(&r->cond);
-    sdg_conditioning_free(&r->uncond);
+    for (int i = 0; i < SDG_MAX_EXPERTS; i++) {
+        sdg_conditioning_free(&r->denoiser.experts[i].cond);
+        sdg_conditioning_free(&r->denoiser.experts[i].uncond);
+    }
     sdg_arena_destroy(&r->work);
 }
 
@@ -111,35 +130,91 @@ static sdgen_status cancelled(struct run *r)
 
 /* ---- text ---- */
 
+static int or_else(int asked, size_t otherwise)
+{
+    return asked ? asked : (int)otherwise;
+}
+
+/* What SDXL is told of the picture's size; A1111, diffusers and ComfyUI say the one that is drawn.
+ */
+static struct sdg_sizes sizes_of(const struct sdg_plan *p, const struct sdg_model *m, bool negative)
+{
+    const sdgen_image_params *a = p->params;
+    return (struct sdg_sizes) {
+        .original_height = (float)or_else(a->original_height, p->height),
+        .original_width = (float)or_else(a->original_width, p->width),
+        .crop_top = (float)a->crop_top,
+        .crop_left = (float)a->crop_left,
+        .target_height = (float)or_else(a->target_height, p->height),
+        .target_width = (float)or_else(a->target_width, p->width),
+        .aesthetic = (float)(negative ? a->negative_aesthetic_score : a->aesthetic_score),
+        .refines = m->facts.label == SDG_LABEL_REFINER,
+    };
+}
+
+/* SDXL was trained with some prompts zeroed, and programs draw without a negative prompt by that:
+ * A1111 and stable-diffusion.cpp when it is empty (the latter keeps the pooled part), diffusers
+ * when there is none and model_index.json says so, ComfyUI never (sd_models_xl.py;
+ * stable-diffusion.cpp; pipeline_stable_diffusion_xl.py, force_zeros_for_empty_prompt). */
+static struct sdg_conditioning_rules rules_of(const struct sdg_plan *p, const struct sdg_model *m,
+                                              bool negative)
+{
+    const char *text = p->params->negative_prompt;
+    const enum sdg_like like = p->convention->like;
+    const bool empty = negative && m->facts.label != SDG_LABEL_NONE && (!text || !*text);
+    const bool diffusers = like == SDG_LIKE_DIFFUSERS && !text && m->facts.zero_empty_prompt;
+    const bool sdcpp = like == SDG_LIKE_SDCPP && m->facts.target != SDG_TARGET_EDM_V;
+    return (struct sdg_conditioning_rules) {
+        .emphasis = p->emphasis,
+        .emphasis_of_all = like == SDG_LIKE_SDCPP,
+        .zero_text = empty && (like == SDG_LIKE_A1111 || diffusers || sdcpp),
+        .zero_pooled = empty && (like == SDG_LIKE_A1111 || diffusers),
+        .sizes = sizes_of(p, m, negative),
+    };
+}
+
 /* In f32 whatever the precision: it is little work, and everything after it depends on it. */
 static void encode_prompts(struct run *r)
 {
-    const struct sdg_plan *p = r->plan;
-    const struct sdg_clip *clip = &r->e->model.clips[0];
     r->ops.bf16 = false;
-    sdg_conditioning_encode(&r->cond, &r->ops, clip, p->layers_skipped, p->emphasis);
-    if (p->guided)
-        sdg_conditioning_encode(&r->uncond, &r->ops, clip, p->layers_skipped, p->emphasis);
+    for (int i = 0; i < r->denoiser.expert_count; i++) {
+        struct sdg_expert *x = &r->denoiser.experts[i];
+        const struct sdg_model *m = i ? r->e->refiner : &r->e->model;
+        const struct sdg_conditioning_rules cond = rules_of(r->plan, m, false);
+        const struct sdg_conditioning_rules uncond = rules_of(r->plan, m, true);
+        sdg_conditioning_encode(&x->cond, &r->ops, &cond);
+        if (r->plan->guided) sdg_conditioning_encode(&x->uncond, &r->ops, &uncond);
+    }
     r->ops.bf16 = r->e->bf16;
+}
+
+static sdgen_status trace_side(const struct run *r, const char *text, const char *label,
+                               const struct sdg_conditioning *c)
+{
+    const char *dir = r->plan->params->trace_dir;
+    const size_t shape[] = {1, c->rows, c->all.width}, labels[] = {1, c->label};
+    sdgen_status status;
+    SDG_TRY(sdg_trace(dir, text, -1, SDG_NPY_F32, sdg_conditioning_at(c, 0, 0), shape, 3, r->err));
+    if (c->label)
+        SDG_TRY(sdg_trace(dir, label, -1, SDG_NPY_F32, sdg_conditioning_label(c, 0, 0), labels, 2,
+                          r->err));
+fail:
+    return status;
 }
 
 /* What the first model call attends to. */
 static sdgen_status trace_text(struct run *r)
 {
     const struct sdg_plan *p = r->plan;
-    const char *dir = p->params->trace_dir;
+    const struct sdg_expert *x = &r->denoiser.experts[0];
     const struct sdg_chunks *chunks =
         &p->cond.texts[sdg_prompt_text_at(&p->cond.parts[0], 0)].chunks;
     const size_t ids[] = {chunks->count, SDG_CHUNK_LENGTH};
-    const size_t cond[] = {1, r->cond.rows, r->cond.width};
-    const size_t uncond[] = {1, r->uncond.rows, r->uncond.width};
     sdgen_status status;
-    SDG_TRY(sdg_trace(dir, "tokens", -1, SDG_NPY_I32, chunks->ids, ids, 2, r->err));
-    SDG_TRY(sdg_trace(dir, "text_cond", -1, SDG_NPY_F32, sdg_conditioning_at(&r->cond, 0, 0), cond,
-                      3, r->err));
-    if (p->guided)
-        SDG_TRY(sdg_trace(dir, "text_uncond", -1, SDG_NPY_F32,
-                          sdg_conditioning_at(&r->uncond, 0, 0), uncond, 3, r->err));
+    SDG_TRY(
+        sdg_trace(p->params->trace_dir, "tokens", -1, SDG_NPY_I32, chunks->ids, ids, 2, r->err));
+    SDG_TRY(trace_side(r, "text_cond", "label_cond", &x->cond));
+    if (p->guided) SDG_TRY(trace_side(r, "text_uncond", "label_uncond", &x->uncond));
 fail:
     return status;
 }
@@ -215,6 +290,19 @@ static void open_brownian(struct run *r)
     sdg_noise_brownian_range(r->noise, low, high);
 }
 
+/* diffusers draws the masked picture's latent behind the first noise, from the same generator. */
+static void fill_inputs(struct run *r)
+{
+    const struct sdg_plan *p = r->plan;
+    const bool drawn = r->inputs.moments && p->convention->like == SDG_LIKE_DIFFUSERS &&
+                       r->e->model.facts.extra == SDG_EXTRA_INPAINT;
+    float *noise = r->sampling.input; /* [n][latent], free until the first step */
+    if (drawn) sdg_noise_next(r->noise, noise);
+    for (size_t i = 0; i < (size_t)r->n && r->inputs.count; i++)
+        sdg_inputs_fill(r->denoiser.extras + i * r->inputs.count, &r->inputs,
+                        drawn ? noise + i * r->latent : NULL, p, &r->e->model);
+}
+
 static sdgen_status walk(struct run *r)
 {
     const struct sdg_plan *p = r->plan;
@@ -234,6 +322,7 @@ static sdgen_status walk(struct run *r)
     sdg_denoiser_begin(&r->denoiser, s->n);
     if (p->way->brownian) open_brownian(r);
     sdg_noise_first(r->noise, s->x);
+    fill_inputs(r);
     for (size_t i = 0; i < s->n * s->len; i++) s->x[i] *= p->schedule.init_sigma;
     trace_latent(r, "latent", 0, s->x);
     report(r, SDGEN_STAGE_SAMPLE, 0, p->schedule.steps, 0);
@@ -254,12 +343,16 @@ static sdgen_status sample(struct run *r)
 
 /* ---- pixels ---- */
 
-/* r->image [3][height][width] = decoder(x / latent scale) of image i of the batch. */
+/* r->image [3][height][width] = decoder(latent of image i as the VAE made it). */
 static void decode(struct run *r, int i)
 {
-    const float scale = r->e->model.facts.latent_scale;
+    const struct sdg_facts *f = &r->e->model.facts;
+    const size_t pixels = r->plan->w * r->plan->h;
     const float *x = r->sampling.x + (size_t)i * r->latent;
-    for (size_t j = 0; !r->ops.dry && j < r->latent; j++) r->z[j] = x[j] / scale;
+    for (size_t j = 0; !r->ops.dry && j < r->latent; j++) {
+        const size_t c = j / pixels % SDG_LATENT_CHANNELS;
+        r->z[j] = x[j] * f->latent_std[c] / f->latent_scale + f->latent_mean[c];
+    }
     sdg_vae_decode(&r->ops, r->image, r->z, &r->e->model.vae, 1, r->plan->h, r->plan->w);
 }
 
@@ -366,6 +459,7 @@ sdgen_status sdg_txt2img(const struct sdgen_engine *e, const struct sdg_plan *pl
 
     report(&r, SDGEN_STAGE_TEXT, 0, 1, 0);
     encode_prompts(&r);
+    sdg_inputs_encode(&r.inputs, &r.ops, plan, &e->model);
     if (sdg_ops_cancelled(&r.ops)) SDG_TRY(cancelled(&r));
     report_end(&r, SDGEN_STAGE_TEXT, 1, 1, plan->text_cost);
     if (plan->params->trace_dir) {
@@ -393,6 +487,7 @@ sdgen_status sdg_txt2img_measure(const struct sdgen_engine *e, struct sdg_plan *
     r.ops = sdg_engine_ops(e, &r.work, NULL);
     r.ops.dry = true;
     encode_prompts(&r);
+    sdg_inputs_encode(&r.inputs, &r.ops, plan, &e->model);
     plan->text_cost = r.ops.macs;
     const size_t mark = sdg_arena_mark(&r.work);
     open_noise(&r);

@@ -93,6 +93,10 @@ struct sdg_sampler {
 /* i-th sampler or NULL past the end. */
 const struct sdg_sampler *sdg_sampler_at(int i);
 
+/* The sampler that diffusers' scheduler class is, or NULL. algorithm, "" or what the class is
+ * configured with: "dpmsolver++", "sde-dpmsolver++", ... */
+const struct sdg_sampler *sdg_sampler_of_class(const char *name, const char *algorithm);
+
 /* Finds a sampler by any spelling, also by old compound names such as "DPM++ 2M Karras", whose tail
  * then sets *scheduler (left alone otherwise; NULL: compounds are not taken apart). Errors:
  * SDGEN_ERR_ARG with the nearest match. */

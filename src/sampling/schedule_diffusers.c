@@ -10,6 +10,7 @@
 #include "sampling/schedule_families.h"
 
 #include <math.h>
+#include <string.h>
 #include "sampling/beta_quantile.h"
 #include "sampling/samplers_all.h"
 
@@ -84,6 +85,17 @@ static const struct class *class_of(const struct sdg_sampler *sampler)
         for (int k = 0; k < 4; k++)
             if (classes[i].samplers[k] == sampler) return &classes[i];
     return &classes[sampler->way[SDG_LIKE_DIFFUSERS].variance_preserving ? 1 : 0];
+}
+
+const struct sdg_sampler *sdg_sampler_of_class(const char *name, const char *algorithm)
+{
+    const bool sde = strncmp(algorithm, "sde-", 4) == 0;
+    for (int i = 0; i < CLASSES; i++)
+        if (strcmp(classes[i].name, name) == 0)
+            return sde && classes[i].family == MULTISTEP && classes[i].samplers[1]
+                       ? classes[i].samplers[1]
+                       : classes[i].samplers[0];
+    return NULL;
 }
 
 static bool is_spacing(enum sdg_scheduler s)

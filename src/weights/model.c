@@ -126,6 +126,7 @@ sdgen_status sdg_model_open(struct sdg_model *m, const struct sdg_model_options 
     SDG_TRY(sdg_family_check(&finding, &m->file, err));
     m->facts.family = SDG_FAMILY_SD1;
     m->facts.latent_scale = sd1_latent_scale;
+    for (int c = 0; c < SDG_LATENT_CHANNELS; c++) m->facts.latent_std[c] = 1;
     m->clip_count = 1;
     SDG_TRY(sdg_filebinder_init(&binder, &m->file, opt->log, err));
     SDG_TRY(bind_main(m, &binder, &finding, opt, err));
