@@ -107,28 +107,41 @@ static void walk_resblock(struct walk *w, size_t out)
     w->width = out;
 }
 
-static void walk_layer(struct walk *w, size_t heads)
+static void walk_self_attention(struct walk *w, size_t heads)
+{
+    const size_t t = w->size * w->size, c = w->width;
+    add_plain(w->list, BENCH_LAYERNORM, w->n, t, c, 0);
+    add_plain(w->list, BENCH_QKV, w->n, t, c, c);
+    add_attention(w->list, w->n, t, c, t, heads, 1);
+    add_linear(w->list, w->n, t, c, c, true, 1);
+}
+
+/* Keys and values are there already: a run computes them once. */
+static void walk_cross_attention(struct walk *w, size_t heads)
+{
+    const size_t t = w->size * w->size, c = w->width;
+    const int images = (int)w->n;
+    add_plain(w->list, BENCH_LAYERNORM, w->n, t, c, 0);
+    add_linear(w->list, w->n, t, c, c, false, 1);
+    add_attention(w->list, 1, t, c, w->tokens, heads, images);
+    add_linear(w->list, w->n, t, c, c, true, 1);
+}
+
+static void walk_feed_forward(struct walk *w)
 {
     enum { FEED_FORWARD_TOKENS = 4096 }; /* images that go through together (unet_blocks.c) */
-    struct bench_list *l = w->list;
     const size_t t = w->size * w->size, c = w->width;
     const size_t fit = t < FEED_FORWARD_TOKENS ? FEED_FORWARD_TOKENS / t : 1;
     const size_t most = fit < w->n ? fit : w->n;
-    const int times = (int)((w->n + most - 1) / most), images = (int)w->n;
-    for (int i = 0; i < 2; i++) add_plain(l, BENCH_LAYERNORM, w->n, t, c, 0);
-    add_plain(l, BENCH_QKV, w->n, t, c, c);
-    add_attention(l, w->n, t, c, t, heads, 1);
-    add_linear(l, w->n, t, c, c, true, 2);
-    add_linear(l, w->n, t, c, c, false, 1);
-    add_attention(l, 1, t, c, w->tokens, heads, images);
+    const int times = (int)((w->n + most - 1) / most);
     for (int i = 0; i < times; i++) {
-        add_plain(l, BENCH_LAYERNORM, most, t, c, 0);
-        add_plain(l, BENCH_GEGLU, most, t, c, 4 * c);
-        add_linear(l, most, t, 4 * c, c, true, 1);
+        add_plain(w->list, BENCH_LAYERNORM, most, t, c, 0);
+        add_plain(w->list, BENCH_GEGLU, most, t, c, 4 * c);
+        add_linear(w->list, most, t, 4 * c, c, true, 1);
     }
 }
 
-static void walk_transformer(struct walk *w, int depth, int heads)
+static void walk_transformer(struct walk *w, int level, int depth, int heads)
 {
     if (depth == 0) return;
     const size_t t = w->size * w->size, c = w->width;
@@ -136,7 +149,14 @@ static void walk_transformer(struct walk *w, int depth, int heads)
     struct bench_shape in = blank(BENCH_LINEAR, w->n, t, c, c);
     in.normed = true;
     add(w->list, in, 1);
-    for (int i = 0; i < depth; i++) walk_layer(w, (size_t)heads);
+    for (int i = 0; i < depth; i++) {
+        if (w->c->only_cross[level])
+            walk_cross_attention(w, (size_t)heads);
+        else
+            walk_self_attention(w, (size_t)heads);
+        walk_cross_attention(w, (size_t)heads);
+        walk_feed_forward(w);
+    }
     add_linear(w->list, w->n, t, c, c, true, 1);
 }
 
@@ -148,7 +168,7 @@ static void walk_inputs(struct walk *w)
     for (int level = 0; level < c->levels; level++) {
         for (int i = 0; i < c->blocks[level]; i++) {
             walk_resblock(w, (size_t)c->channels[level]);
-            walk_transformer(w, c->depth_in[level][i], c->heads[level]);
+            walk_transformer(w, level, c->depth_in[level][i], c->heads[level]);
             w->skips[w->top++] = w->width;
         }
         if (level + 1 == c->levels) break;
@@ -166,7 +186,7 @@ static void walk_outputs(struct walk *w)
             const size_t skip = w->skips[--w->top];
             w->width += skip; /* read beside the map, where it lies */
             walk_resblock(w, (size_t)c->channels[level]);
-            walk_transformer(w, c->depth_out[level][i], c->heads[level]);
+            walk_transformer(w, level, c->depth_out[level][i], c->heads[level]);
         }
         if (level == 0) break;
         w->size *= 2;
@@ -190,7 +210,7 @@ void bench_list_unet(struct bench_list *list, const struct sdg_unet_config *c, s
     walk_inputs(&w);
     if (c->middle) {
         walk_resblock(&w, w.width);
-        walk_transformer(&w, c->middle_depth, c->middle_heads);
+        walk_transformer(&w, c->levels - 1, c->middle_depth, c->middle_heads);
     }
     if (c->middle > 1) walk_resblock(&w, w.width);
     walk_outputs(&w);

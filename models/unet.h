@@ -38,12 +38,14 @@ struct sdg_unet_config {
      * distilled models have different numbers within a level and a decoder that is no mirror. */
     int depth_in[SDG_UNET_MAX_LEVELS][SDG_UNET_MAX_PER_LEVEL];
     int depth_out[SDG_UNET_MAX_LEVELS][SDG_UNET_MAX_PER_LEVEL];
-    int middle;             /* 2: resblocks in the middle; 1; 0: no middle block at all */
-    int middle_depth;       /* 1: between the two */
-    int context;            /* 768 */
-    int time_width;         /* 1280: width of the time embedding */
-    int label;              /* 0; width of the vector beside the timestep: SDXL 2816 */
-    int time_cond;          /* 0; width of an embedded guidance scale: LCM 256 */
+    int middle;       /* 2: resblocks in the middle; 1; 0: no middle block at all */
+    int middle_depth; /* 1: between the two */
+    int context;      /* 768 */
+    int time_width;   /* 1280: width of the time embedding */
+    int label;        /* 0; width of the vector beside the timestep: SDXL 2816 */
+    int time_cond;    /* 0; width of an embedded guidance scale: LCM 256 */
+    /* A layer's first attention reads the context too, not the map: SDXS-512-0.9, first level. */
+    bool only_cross[SDG_UNET_MAX_LEVELS];
     bool linear_projection; /* proj_in/out are stored as linear (rank 2), not 1x1 conv */
     int heads[SDG_UNET_MAX_LEVELS], middle_heads; /* 8 8 8 8, by the head rule */
 };
@@ -70,6 +72,7 @@ struct sdg_unet_transformer { /* SpatialTransformer */
     struct sdg_linear in, out;
     int depth, heads, c; /* depth 0: not there */
     size_t keys_at;      /* columns of the keys of all transformers before it: sdg_unet_remember */
+    bool only_cross;     /* `self` of every layer attends to the context */
     struct sdg_unet_layer layers[SDG_UNET_MAX_DEPTH];
 };
 

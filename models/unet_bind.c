@@ -4,7 +4,7 @@
  * levels, resampling convolutions included, so the walks below count instead of computing names
  * from levels. Every output block takes what one input block left, last come first served: its
  * input width is the width that flows plus the width on top of that stack. */
-#include "models/unet.h"
+#include "models/unet_blocks.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +35,7 @@ static const struct sdg_bind_row skip_rows[] = {
 };
 #undef AT
 
-enum { C, CONTEXT, GATED, FF };
+enum { C, SOURCE, CONTEXT, GATED, FF };
 
 #define AT(member) offsetof(struct sdg_unet_transformer, member)
 static const struct sdg_bind_row transformer_rows[] = {
@@ -60,8 +60,8 @@ static const struct sdg_bind_row layer_rows[] = {
     {"norm1.weight", AT(norm1.weight), 1, {C}, 0},
     {"norm1.bias", AT(norm1.bias), 1, {C}, 0},
     {"attn1.to_q.weight", AT(self.q.weight), 2, {C, C}, 0},
-    {"attn1.to_k.weight", AT(self.k.weight), 2, {C, C}, 0},
-    {"attn1.to_v.weight", AT(self.v.weight), 2, {C, C}, 0},
+    {"attn1.to_k.weight", AT(self.k.weight), 2, {C, SOURCE}, 0},
+    {"attn1.to_v.weight", AT(self.v.weight), 2, {C, SOURCE}, 0},
     {"attn1.to_out.0.weight", AT(self.out.weight), 2, {C, C}, 0},
     {"attn1.to_out.0.bias", AT(self.out.bias), 1, {C}, 0},
     {"norm2.weight", AT(norm2.weight), 1, {C}, 0},
@@ -127,15 +127,21 @@ static void bind_resblock(struct sdg_unet_resblock *r, const char *prefix, int c
     if (c_in != c_out) sdg_bind_rows(b, prefix, skip_rows, SDG_ROWS(skip_rows), dims, r);
 }
 
-static void bind_transformer(struct sdg_unet_transformer *m, const char *prefix, int c, int depth,
-                             int heads, const struct sdg_unet_config *config, struct sdg_binder *b)
+static void bind_transformer(struct sdg_unet_transformer *m, const char *prefix, int level,
+                             int depth, int heads, const struct sdg_unet_config *config,
+                             struct sdg_binder *b)
 {
+    const int c = config->channels[level];
     m->c = c;
     m->depth = depth;
     m->heads = heads;
+    m->only_cross = config->only_cross[level];
     if (depth == 0) return;
-    const int64_t dims[] = {
-        [C] = c, [CONTEXT] = config->context, [GATED] = (int64_t)8 * c, [FF] = (int64_t)4 * c};
+    const int64_t dims[] = {[C] = c,
+                            [SOURCE] = m->only_cross ? config->context : c,
+                            [CONTEXT] = config->context,
+                            [GATED] = (int64_t)8 * c,
+                            [FF] = (int64_t)4 * c};
     sdg_bind_rows(b, prefix, transformer_rows, SDG_ROWS(transformer_rows), dims, m);
     if (config->linear_projection)
         sdg_bind_rows(b, prefix, linear_projection_rows, SDG_ROWS(linear_projection_rows), dims, m);
@@ -159,7 +165,7 @@ static void bind_block(struct sdg_unet_block *block, const char *list, int numbe
     snprintf(name, sizeof name, "%s.%d.0.", list, number);
     bind_resblock(&block->res, name, c_in, c_out, config, b);
     snprintf(name, sizeof name, "%s.%d.1.", list, number);
-    bind_transformer(&block->transformer, name, c_out, depth, config->heads[level], config, b);
+    bind_transformer(&block->transformer, name, level, depth, config->heads[level], config, b);
 }
 
 static void bind_resample(struct sdg_conv *conv, const char *prefix, int c, struct sdg_binder *b)
@@ -196,7 +202,7 @@ static void bind_middle(struct sdg_unet *m, struct sdg_binder *b)
     if (c->middle == 0) return;
     m->middle->has_res = true;
     bind_resblock(&m->middle->res, "middle_block.0.", width, width, c, b);
-    bind_transformer(&m->middle->transformer, "middle_block.1.", width, c->middle_depth,
+    bind_transformer(&m->middle->transformer, "middle_block.1.", c->levels - 1, c->middle_depth,
                      c->middle_heads, c, b);
     if (c->middle > 1) bind_resblock(&m->middle_res2, "middle_block.2.", width, width, c, b);
 }
@@ -227,7 +233,7 @@ static void place_keys(struct sdg_unet *m)
                                    : k == m->inputs ? m->middle
                                                     : &m->output[k - m->inputs - 1];
         b->transformer.keys_at = m->key_columns;
-        m->key_columns += (size_t)b->transformer.depth * (size_t)b->transformer.c;
+        m->key_columns += (size_t)b->transformer.depth * sdg_unet_layer_keys(&b->transformer);
     }
 }
 

@@ -69,13 +69,21 @@ static void make_keys(struct sdg_ops *o, float *keys, const struct sdg_unet_cont
     sdg_op_linears(o, kv, context->data, layers, 2, 1, context->t);
 }
 
+size_t sdg_unet_layer_keys(const struct sdg_unet_transformer *m)
+{
+    return (m->only_cross ? 2 : 1) * (size_t)m->c;
+}
+
 void sdg_unet_remember_layers(struct sdg_ops *o, float *keys,
                               const struct sdg_unet_context *context,
                               const struct sdg_unet_transformer *m)
 {
-    const size_t c = (size_t)m->c;
-    for (size_t i = 0; i < (size_t)m->depth; i++)
-        make_keys(o, keys + 2 * context->t * (m->keys_at + i * c), context, &m->layers[i].cross, c);
+    const size_t c = (size_t)m->c, t = context->t;
+    keys += 2 * t * m->keys_at;
+    for (size_t i = 0; i < (size_t)m->depth; i++, keys += 2 * t * sdg_unet_layer_keys(m)) {
+        if (m->only_cross) make_keys(o, keys, context, &m->layers[i].self, c);
+        make_keys(o, keys + (m->only_cross ? 2 * t * c : 0), context, &m->layers[i].cross, c);
+    }
 }
 
 /* y [t][c] = attention of q [t][c] over the images' own contexts, which may differ in length.
@@ -153,10 +161,16 @@ void sdg_unet_transform(struct sdg_ops *o, float *x, const struct sdg_unet_condi
     sdg_op_linear(o, y, x, &pro, &m->in, n, t, false);
 
     for (int i = 0; i < m->depth; i++) {
-        self_attend(o, y, &m->layers[i].norm1, &m->layers[i].self, &s);
-        cross_attend(o, y, condition, m->keys_at + (size_t)i * s.c, &m->layers[i].norm2,
-                     &m->layers[i].cross, &s);
-        feed_forward(o, y, &m->layers[i], &s);
+        const struct sdg_unet_layer *l = &m->layers[i];
+        size_t keys_at = m->keys_at + (size_t)i * sdg_unet_layer_keys(m);
+        if (m->only_cross) {
+            cross_attend(o, y, condition, keys_at, &l->norm1, &l->self, &s);
+            keys_at += s.c;
+        } else {
+            self_attend(o, y, &l->norm1, &l->self, &s);
+        }
+        cross_attend(o, y, condition, keys_at, &l->norm2, &l->cross, &s);
+        feed_forward(o, y, l, &s);
     }
     sdg_op_linear(o, x, y, NULL, &m->out, n, t, true);
     sdg_arena_release(o->work, mark);

@@ -31,6 +31,9 @@ void sdg_unet_resblock(struct sdg_ops *o, float *y, const float *x, struct sdg_b
 void sdg_unet_transform(struct sdg_ops *o, float *x, const struct sdg_unet_condition *condition,
                         const struct sdg_unet_transformer *m, size_t n, size_t t);
 
+/* Columns of the keys of one layer: of two attentions where both attend to the context. */
+size_t sdg_unet_layer_keys(const struct sdg_unet_transformer *m);
+
 /* Its part of sdg_unet_remember; nothing where there is no transformer. */
 void sdg_unet_remember_layers(struct sdg_ops *o, float *keys,
                               const struct sdg_unet_context *context,

@@ -1,5 +1,6 @@
 /* test_arch.c - plans of networks read back from files that the networks' own walks have written:
- * the real SD1.5, whose parameter counts are known, small ones of every form, and impossible ones.
+ * the real SD1.5, whose parameter counts are known, the UNets of all families, small ones of every
+ * form, damaged and impossible ones.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <cmocka.h>
 
 #include "tests/support/blankfile.h"
+#include "tests/support/testmodel.h"
 #include "weights/arch.h"
 #include "weights/arch_names.h"
 
@@ -35,6 +37,41 @@ static void close_blank(struct sdg_weights *w, struct test_blank *b)
         if ((call) != SDGEN_OK) fail_msg("%s", err.text); \
     } while (0)
 
+/* ---- a list of what a walk asks for ---- */
+
+struct names {
+    struct sdg_binder binder;
+    char name[1024][96];
+    size_t count;
+};
+
+static void want_name(struct sdg_binder *self, const char *name, const int64_t *shape, int rank,
+                      unsigned flags, struct sdg_tensor *slot)
+{
+    struct names *n = (struct names *)self;
+    (void)shape, (void)rank, (void)flags;
+    *slot = (struct sdg_tensor) {0};
+    assert_true(n->count < 1024);
+    snprintf(n->name[n->count++], sizeof n->name[0], "%s", name);
+}
+
+static void list_names(struct names *n, const struct sdg_unet_config *c)
+{
+    struct sdg_arena arena;
+    struct sdg_unet unet;
+    *n = (struct names) {.binder = {want_name}};
+    EXPECT_OK(sdg_unet_arena_create(&arena, &err));
+    EXPECT_OK(sdg_unet_bind(&unet, c, &n->binder, &arena, &err));
+    sdg_arena_destroy(&arena);
+}
+
+static bool same_plan(const struct sdg_unet_config *a, const struct sdg_unet_config *b)
+{
+    const size_t first = offsetof(struct sdg_unet_config, linear_projection); /* padding behind */
+    return memcmp(a, b, first) == 0 && a->linear_projection == b->linear_projection &&
+           memcmp(a->heads, b->heads, sizeof a->heads) == 0 && a->middle_heads == b->middle_heads;
+}
+
 static void expect_unet(const struct sdg_unet_config *want)
 {
     struct test_blank b;
@@ -44,11 +81,7 @@ static void expect_unet(const struct sdg_unet_config *want)
     test_blank_model(&b, NULL, want, NULL);
     open_blank(&w, &b);
     EXPECT_OK(sdg_arch_unet(&got, &w, UNET, &err));
-    const size_t first = offsetof(struct sdg_unet_config, linear_projection);
-    const size_t last = offsetof(struct sdg_unet_config, heads); /* between them may be padding */
-    assert_memory_equal(&got, want, first);
-    assert_int_equal(got.linear_projection, want->linear_projection);
-    assert_memory_equal((char *)&got + last, (const char *)want + last, sizeof got - last);
+    if (!same_plan(&got, want)) fail_msg("another plan than the one written");
     close_blank(&w, &b);
 }
 
@@ -146,6 +179,102 @@ static void test_unets_of_other_forms(void **state)
     }
     c.time_width = 77;
     expect_unet(&c);
+}
+
+/* The UNet of every family, full size: as many tensors and parameters as the published files have,
+ * (SD1, SD2, SDXL, refiner, BK-SDM) or as diffusers builds from the same configuration, and its
+ * plan read back from names and shapes. */
+static void test_families(void **state)
+{
+    static const struct {
+        const char *name;
+        size_t tensors, parameters;
+    } published[] = {{"sd1", 686, 859520964},         {"sd1_inpaint", 686, 859535364},
+                     {"sd1_pix2pix", 686, 859532484}, {"sd2", 686, 865910724},
+                     {"sdxl", 1680, 2567463684},      {"refiner", 1220, 2259526660},
+                     {"bk_base", 442, 579384964},     {"bk_small", 396, 482346884},
+                     {"bk_tiny", 358, 323384964},     {"bk_v2_tiny", 358, 326825604},
+                     {"ssd_1b", 944, 1331334404},     {"vega", 564, 745225604},
+                     {"koala_700m", 584, 782822724},  {"koala_1b", 790, 1161184324}};
+    enum { KNOWN = sizeof published / sizeof published[0], MOST = 64 };
+    static struct test_family families[MOST];
+    const int count = test_families_read(families, MOST);
+    int seen = 0;
+    (void)state;
+    for (int i = 0; i < count; i++) {
+        struct test_blank b;
+        test_blank_begin(&b);
+        test_blank_model(&b, NULL, &families[i].unet, NULL);
+        for (int k = 0; k < KNOWN; k++) {
+            if (strcmp(families[i].name, published[k].name) != 0) continue;
+            seen++;
+            if (b.count != published[k].tensors || b.parameters != published[k].parameters)
+                fail_msg("%s: %zu tensors, %zu parameters", published[k].name, b.count,
+                         b.parameters);
+        }
+        test_blank_remove(&b);
+        expect_unet(&families[i].unet);
+    }
+    assert_int_equal(seen, KNOWN);
+}
+
+/* The rank of the projections tells the heads only where the context does not. */
+static void test_heads(void **state)
+{
+    static const struct {
+        int context;
+        bool linear;
+        int heads; /* of 128 channels */
+    } cases[] = {{768, false, 8},  {768, true, 8},  {1024, false, 2}, {1024, true, 2},
+                 {1280, false, 2}, {1280, true, 2}, {2048, false, 2}, {2048, true, 2},
+                 {64, false, 8},   {64, true, 2}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct sdg_unet_config c = test_small_unet;
+        c.channels[0] = c.channels[1] = 128;
+        c.context = cases[i].context;
+        c.linear_projection = cases[i].linear;
+        c.heads[0] = c.heads[1] = c.middle_heads = cases[i].heads;
+        expect_unet(&c);
+    }
+}
+
+/* No single tensor that is missing or has another shape may bend the plan: the binder is to say
+ * what is wrong with it, not the plan. Only three widths are in one tensor alone. */
+static void test_one_bad_tensor_bends_no_plan(void **state)
+{
+    static const char *const sole[] = {"input_blocks.0.0.weight", "label_emb.0.0.weight",
+                                       "time_embed.cond_proj.weight"};
+    struct test_layout l;
+    static struct names names;
+    (void)state;
+    test_layout_read(&l, "sdxs"); /* a transformer at each level, one without self-attention */
+    l.unet.label = 160;
+    l.unet.time_cond = 48;
+    l.unet.middle = 2;
+    l.unet.middle_depth = 1;
+    list_names(&names, &l.unet);
+    for (int bent = -1; bent <= 1; bent++) { /* -1: missing; else the extent that is off */
+        for (size_t i = 0; i < names.count; i++) {
+            char full[256];
+            bool only_witness = false;
+            struct test_blank b;
+            struct sdg_weights w;
+            struct sdg_unet_config got;
+            for (size_t k = 0; k < 3; k++) only_witness |= strcmp(names.name[i], sole[k]) == 0;
+            if (only_witness) continue;
+            snprintf(full, sizeof full, UNET "%s", names.name[i]);
+            test_blank_begin(&b);
+            b.drop = bent < 0 ? full : NULL;
+            b.bend = bent < 0 ? NULL : full;
+            b.bend_at = bent < 0 ? 0 : bent;
+            test_blank_model(&b, NULL, &l.unet, NULL);
+            open_blank(&w, &b);
+            EXPECT_OK(sdg_arch_unet(&got, &w, UNET, &err));
+            if (!same_plan(&got, &l.unet)) fail_msg("%s bends the plan", full);
+            close_blank(&w, &b);
+        }
+    }
 }
 
 static void test_vaes_of_other_forms(void **state)
@@ -346,6 +475,9 @@ int main(void)
         cmocka_unit_test(test_sd15_counts),
         cmocka_unit_test(test_sd15),
         cmocka_unit_test(test_unets_of_other_forms),
+        cmocka_unit_test(test_families),
+        cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_one_bad_tensor_bends_no_plan),
         cmocka_unit_test(test_vaes_of_other_forms),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_absurd_widths),

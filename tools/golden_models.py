@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/models_NAME.safetensors: what transformers and diffusers (f32, CPU) make of the three
-networks of every layout in tests/layouts.json with hash weights, and of the bundled model.
+"""Writes tests/golden/models_NAME.safetensors: what transformers and diffusers (f32, CPU) make of the networks of
+every layout in tests/layouts.json with hash weights, and of the bundled model.
 
 usage: golden_models.py [--check] [NAME ...]
 
@@ -14,12 +14,15 @@ import math
 import pathlib
 
 import torch
+from diffusers import LatentConsistencyModelPipeline
 from diffusers.models.upsampling import Upsample2D
 from safetensors.torch import load_file, save_file
 
 import hashweights
 import make_checkpoint
 import reference
+from checkpoints import layouts
+from checkpoints import tensors as listing
 from ldm_to_diffusers import Models
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
@@ -27,6 +30,10 @@ EMOJI = TOP / "models" / "data" / "sdgen-emoji.safetensors"
 TWIN_BOUND = 2e-5       # of the largest output
 TIMESTEPS = (981.0, 500.5, 1.0)
 CONTEXT_LENGTHS = (77, 5, 154)
+# what a vector's numbers may be, for three images: the base's sizes and crops; the refiner's end in a score
+NUMBERS = {6: ((1024, 768, 0, 16, 1024, 1024), (512, 512, 0, 0, 640, 1536), (31, 4096, 7, 0, 1152, 896)),
+           5: ((1024, 768, 0, 16, 6.0), (512, 512, 0, 0, 2.5), (31, 4096, 7, 0, 9.75))}
+GUIDANCE = (7.5, 1.0, 0.35)
 QUIET = 2**-9
 ACTIVATIONS = {"quick_gelu": reference.quick_gelu, "gelu": torch.nn.functional.gelu}
 
@@ -36,8 +43,10 @@ def hashed(name, *shape):
 
 
 def hash_model(layout):
-    return {name: torch.from_numpy(hashweights.values(name, shape)).reshape(shape)
-            for name, shape in make_checkpoint.tensors(layout)}
+    """The layout's three networks, or its UNet where it has no other."""
+    names = (make_checkpoint.tensors(layout) if "clip" in layout else
+             listing.unet(layouts.complete(layout["unet"])))
+    return {name: torch.from_numpy(hashweights.values(name, shape)).reshape(shape) for name, shape in names}
 
 
 # ---- one network, original beside twin ------------------------------------------------------------
@@ -62,20 +71,42 @@ def crop_after(upsample):
     return forward
 
 
-def unet_cases(models, state):
+def steering(models, state, sizes):
+    """What steers the three images beside timestep and text: arguments for diffusers, and for reference.unet."""
+    originals, twins = [{}, {}, {}], [{}, {}, {}]
+    for i in range(3):
+        if sizes:
+            count, width = sizes
+            numbers = torch.tensor([NUMBERS[count][i]])
+            text = hashed(f"unet.label.{i}", 1, state[reference.UNET + "label_emb.0.0.weight"].shape[1] - count * width)
+            originals[i]["added_cond_kwargs"] = {"text_embeds": text, "time_ids": numbers}
+            twins[i]["label"] = reference.label_vector(text, numbers, width)
+        if width := models.unet.config.time_cond_proj_dim:
+            scale = torch.tensor([GUIDANCE[i]])
+            make = LatentConsistencyModelPipeline.get_guidance_scale_embedding
+            originals[i]["timestep_cond"] = make(None, scale, embedding_dim=width)
+            twins[i]["guidance"] = reference.guidance_embedding(scale, width)
+    return originals, twins
+
+
+def unet_cases(models, state, sizes=None, short=False):
     config = models.unet.config
     contexts = [hashed(f"unet.context.{i}", 1, t, config.cross_attention_dim) for i, t in enumerate(CONTEXT_LENGTHS)]
     times = [torch.tensor([t]) for t in TIMESTEPS]
+    originals, twins = steering(models, state, sizes)
 
     def one(x, i, crop="before"):
         x = x[None]
-        return (models.unet(x, times[i], contexts[i]).sample, reference.unet(state, x, times[i], contexts[i], crop))
+        return (models.unet(x, times[i], contexts[i], **originals[i]).sample,
+                reference.unet(state, x, times[i], contexts[i], crop, **twins[i]))
 
     x = hashed("unet.10x6", 3, config.in_channels, 10, 6)
     yield "unet.10x6", *(torch.cat(y) for y in zip(*(one(x[i], i) for i in range(3))))
-    yield "unet.8x8", *one(hashed("unet.8x8", 1, config.in_channels, 8, 8)[0], 0)
     odd = hashed("unet.13x7", 1, config.in_channels, 13, 7)[0]
     yield "unet.13x7.before", *one(odd, 1)
+    if short:
+        return
+    yield "unet.8x8", *one(hashed("unet.8x8", 1, config.in_channels, 8, 8)[0], 0)
     original = Upsample2D.forward
     Upsample2D.forward = crop_after(original)
     try:
@@ -117,14 +148,19 @@ def ratio(a, b):
     return ((a - b).abs().max() / b.abs().max()).item()
 
 
-def outputs(name, layouts):
-    layout = layouts.get(name)
+def outputs(name, table):
+    layout = table.get(name)
     state = hash_model(layout) if layout else {k: v.float() if v.is_floating_point() else v
                                                for k, v in load_file(EMOJI).items()}
-    activation = layout["clip"]["activation"] if layout else "quick_gelu"
-    models, golden, worst = Models(state, activation), {}, 0.0
-    for cases in (text_cases(models, state, ACTIVATIONS[activation]), unet_cases(models, state),
-                  block_cases(models, state), vae_cases(models, state)):
+    whole = not layout or "clip" in layout      # otherwise it is a UNet alone
+    activation = layout["clip"]["activation"] if layout and whole else "quick_gelu"
+    sizes = layout.get("sizes") if layout else None
+    models, golden, worst = Models(state, activation, sizes), {}, 0.0
+    groups = [unet_cases(models, state, sizes, short=not whole)]
+    if whole:
+        groups += [text_cases(models, state, ACTIVATIONS[activation]), block_cases(models, state),
+                   vae_cases(models, state)]
+    for cases in groups:
         for case, original, twin in cases:
             assert math.isfinite(r := ratio(twin, original)) and r < TWIN_BOUND, (name, case, r)
             golden[case], worst = original.contiguous(), max(worst, r)
@@ -138,10 +174,10 @@ def main():
     parser.add_argument("--check", action="store_true")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
-    layouts = json.loads((TOP / "tests" / "layouts.json").read_text())
-    for name in options.names or [*layouts, "emoji"]:
+    table = json.loads((TOP / "tests" / "layouts.json").read_text())
+    for name in options.names or [*table, "emoji"]:
         path = TOP / "tests" / "golden" / f"models_{name}.safetensors"
-        golden = outputs(name, layouts)
+        golden = outputs(name, table)
         if not options.check:
             save_file(golden, path)
             continue

@@ -34,6 +34,8 @@ def numbers(state, pattern):
 RESBLOCK = {"in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj", "out_layers.0": "norm2",
             "out_layers.3": "conv2", "skip_connection": "conv_shortcut"}
 UNET_ENDS = {"time_embed.0": "time_embedding.linear_1", "time_embed.2": "time_embedding.linear_2",
+             "time_embed.cond_proj": "time_embedding.cond_proj",
+             "label_emb.0.0": "add_embedding.linear_1", "label_emb.0.2": "add_embedding.linear_2",
              "input_blocks.0.0": "conv_in", "out.0": "conv_norm_out", "out.2": "conv_out"}
 MIDDLE = {"0": "mid_block.resnets.0", "1": "mid_block.attentions.0", "2": "mid_block.resnets.1"}
 VAE_ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
@@ -47,15 +49,15 @@ def inner(rest):
     return rest
 
 
-def unet_key(name, blocks):
-    """`blocks`: residual blocks per level on the way down."""
+def unet_key(name, walk):
+    """`walk`: what unet_walk says of the checkpoint."""
     stem, leaf = name.rsplit(".", 1)
     if stem in UNET_ENDS:
         return f"{UNET_ENDS[stem]}.{leaf}"
     if m := re.match(r"middle_block\.(\d)\.(.*)", name):
         return f"{MIDDLE[m[1]]}.{inner(m[2])}"
     way, number, part, rest = re.match(r"(input|output)_blocks\.(\d+)\.(\d)\.(.*)", name).groups()
-    level, i = divmod(int(number) - (way == "input"), blocks + 1)
+    level, i = walk[0][int(number) - 1] if way == "input" else walk[1][int(number)]
     block = f"{'down' if way == 'input' else 'up'}_blocks.{level}"
     if rest.startswith("op."):
         return f"{block}.downsamplers.0.conv.{leaf}"
@@ -99,29 +101,77 @@ def make_text(state, activation="quick_gelu"):
     return model.eval()
 
 
-def make_unet(state):
-    w = parts(state, UNET)
-    downs = [int(m[1]) for k in w if (m := re.match(r"input_blocks\.(\d+)\.0\.op\.weight", k))]
-    inputs = numbers(w, r"input_blocks\.(\d+)\.")
-    blocks = min(downs, default=inputs) - 1
-    first = [1 + level * (blocks + 1) for level in range(len(downs) + 1)]     # input block that opens a level
-    widths = [w[f"input_blocks.{i}.0.out_layers.3.weight"].shape[0] for i in first]
+def unet_walk(w):
+    """(level, block within it) of every entry of input_blocks from the first and of output_blocks, as diffusers
+    counts them; a level ends with its stride-2 convolution."""
+    inputs, level, i = [], 0, 0
+    for number in range(1, numbers(w, r"input_blocks\.(\d+)\.")):
+        inputs.append((level, i))
+        level, i = (level + 1, 0) if f"input_blocks.{number}.0.op.weight" in w else (level, i + 1)
+    blocks = [sum(1 for entry in inputs if entry[0] == n) - (n < level) for n in range(level + 1)]
+    return inputs, [(n, i) for n, count in enumerate(reversed(blocks)) for i in range(count + 1)]
+
+
+def eight_heads(w):
+    """SD1 and what came of it have 8 heads at every width, all others heads of 64 channels. Where the context's width
+    is no known text encoder's, the shape of the projections tells."""
+    context = next(v.shape[1] for k, v in w.items() if k.endswith("attn2.to_k.weight"))
+    conv = next(v.dim() == 4 for k, v in w.items() if k.endswith("proj_in.weight"))
+    return context == 768 or (context not in (1024, 1280, 2048) and conv)
+
+
+def unet_config(w, sizes=None):
+    """Arguments of UNet2DConditionModel, read from names and shapes. Of the vector that SDXL takes beside the
+    timestep, `sizes` = (how many numbers, width of each, embedded) come behind the text."""
+    inputs, outputs = unet_walk(w)
+    levels = inputs[-1][0] + 1
 
     def depth(p):
         return sum(1 for k in w if re.match(re.escape(p) + r"\.1\.transformer_blocks\.\d+\.norm1\.bias", k))
 
-    depths = [depth(f"input_blocks.{i}") for i in first]
-    proj = next(v for k, v in w.items() if k.endswith("proj_in.weight"))
-    context = next(v for k, v in w.items() if k.endswith("attn2.to_k.weight"))
-    model = UNet2DConditionModel(
+    def side(name, first, entries):
+        found = [[] for _ in range(levels)]
+        for number, (level, _) in enumerate(entries):
+            if f"{name}.{number + first}.0.out_layers.3.weight" in w:
+                found[level].append(depth(f"{name}.{number + first}"))
+        return found
+
+    down, up = side("input_blocks", 1, inputs), side("output_blocks", 0, outputs)
+    first = [1 + next(i for i, entry in enumerate(inputs) if entry == (level, 0)) for level in range(levels)]
+    widths = [w[f"input_blocks.{i}.0.out_layers.3.weight"].shape[0] for i in first]
+    context = next(v for k, v in w.items() if k.endswith("attn2.to_k.weight")).shape[1]
+    key = "input_blocks.{}.1.transformer_blocks.0.attn1.to_k.weight"
+    middle = ("UNetMidBlock2DCrossAttn" if "middle_block.2.in_layers.0.weight" in w else
+              "UNetMidBlock2D" if "middle_block.0.in_layers.0.weight" in w else None)
+    config = dict(
         in_channels=w["input_blocks.0.0.weight"].shape[1], out_channels=w["out.2.weight"].shape[0],
-        block_out_channels=widths, layers_per_block=blocks, cross_attention_dim=context.shape[1],
-        use_linear_projection=proj.dim() == 2,
-        attention_head_dim=8 if proj.dim() == 4 else [c // 64 for c in widths],     # in truth their number
-        transformer_layers_per_block=[max(d, 1) for d in depths[:-1]] + [depth("middle_block")],
-        down_block_types=["CrossAttnDownBlock2D" if d else "DownBlock2D" for d in depths],
-        up_block_types=["CrossAttnUpBlock2D" if d else "UpBlock2D" for d in reversed(depths)])
-    model.load_state_dict({unet_key(k, blocks): v for k, v in w.items()})
+        block_out_channels=widths, layers_per_block=[len(d) for d in down], cross_attention_dim=context,
+        use_linear_projection=next(v.dim() == 2 for k, v in w.items() if k.endswith("proj_in.weight")),
+        attention_head_dim=8 if eight_heads(w) else [c // 64 for c in widths],      # in truth their number
+        only_cross_attention=[key.format(i) in w and w[key.format(i)].shape[1] == context != c
+                              for i, c in zip(first, widths)],
+        down_block_types=["CrossAttnDownBlock2D" if any(d) else "DownBlock2D" for d in down],
+        up_block_types=["CrossAttnUpBlock2D" if any(d) else "UpBlock2D" for d in up],
+        mid_block_type=middle, mid_block_only_cross_attention=False)
+    mirror = all(len(set(d)) == 1 and set(d) == set(u) for d, u in zip(down, reversed(up)))
+    if mirror:      # the last number is the middle's, too: diffusers has none of its own for it
+        config["transformer_layers_per_block"] = [max(d[0], 1) for d in down[:-1]] + [depth("middle_block") or down[-1][0] or 1]
+    else:
+        config["transformer_layers_per_block"] = [[max(n, 1) for n in d] for d in down]
+        config["reverse_transformer_layers_per_block"] = [[max(n, 1) for n in d] for d in up]
+    if "label_emb.0.0.weight" in w:
+        config |= dict(addition_embed_type="text_time", addition_time_embed_dim=sizes[1],
+                       projection_class_embeddings_input_dim=w["label_emb.0.0.weight"].shape[1])
+    if "time_embed.cond_proj.weight" in w:
+        config["time_cond_proj_dim"] = w["time_embed.cond_proj.weight"].shape[1]
+    return config
+
+
+def make_unet(state, sizes=None):
+    w = parts(state, UNET)
+    model = UNet2DConditionModel(**unet_config(w, sizes))
+    walk = unet_walk(w)
+    model.load_state_dict({unet_key(k, walk): v for k, v in w.items()})
     return model.eval()
 
 
@@ -139,5 +189,12 @@ def make_vae(state, scale=0.18215):
 
 
 class Models:
-    def __init__(self, state, activation="quick_gelu"):
-        self.text, self.unet, self.vae = make_text(state, activation), make_unet(state), make_vae(state)
+    """The networks that the state has; `sizes`: see unet_config."""
+
+    def __init__(self, state, activation="quick_gelu", sizes=None):
+        def has(prefix):
+            return any(k.startswith(prefix) for k in state)
+
+        self.text = make_text(state, activation) if has(TEXT) else None
+        self.unet = make_unet(state, sizes) if has(UNET) else None
+        self.vae = make_vae(state) if has(VAE) else None

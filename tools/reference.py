@@ -99,16 +99,26 @@ def unet_attention(w, p, x, context, heads):
     return linear(w, p + ".to_out.0", attention(q, k, v, heads))
 
 
+def head_count(w, p, c):
+    """SD1 has 8 heads at every width, SD2 and SDXL have heads of 64. The width of the context tells; only where it is
+    no known text encoder's does the shape of the projection, which files may store either way."""
+    context = w[p + ".transformer_blocks.0.attn2.to_k.weight"].shape[1]
+    if context in (768, 1024, 1280, 2048):
+        return 8 if context == 768 else c // 64
+    return 8 if w[p + ".proj_in.weight"].dim() == 4 else c // 64
+
+
 def transformer(w, p, x, context):
     c = x.shape[1]
-    heads = 8 if w[p + ".proj_in.weight"].dim() == 4 else c // 64       # SD1; SD2 and SDXL
+    heads = head_count(w, p, c)
     y = group_norm(w, p + ".norm", x, 1e-6).flatten(2).transpose(1, 2)
     y = linear(w, p + ".proj_in", y)
     k = 0
     while f"{p}.transformer_blocks.{k}.norm1.weight" in w:
         b = f"{p}.transformer_blocks.{k}"
         z = layer_norm(w, b + ".norm1", y)
-        y = y + unet_attention(w, b + ".attn1", z, z, heads)
+        no_self = w[b + ".attn1.to_k.weight"].shape[1] == context.shape[2] != c     # SDXS-512-0.9, first level
+        y = y + unet_attention(w, b + ".attn1", z, context if no_self else z, heads)
         y = y + unet_attention(w, b + ".attn2", layer_norm(w, b + ".norm2", y), context, heads)
         value, gate = linear(w, b + ".ff.net.0.proj", layer_norm(w, b + ".norm3", y)).chunk(2, -1)
         y = y + linear(w, b + ".ff.net.2", value * F.gelu(gate))        # GEGLU
@@ -125,10 +135,31 @@ def upsample(w, p, x, size, crop):
     return conv(w, p, x)[:, :, :size[0], :size[1]]
 
 
-def unet(w, x, t, context, crop="before"):
-    """x [n, c, h, w], timesteps t [n], context [n, tokens, width] -> model output [n, c, h, w]."""
+def guidance_embedding(scale, width):
+    """sin(1000 w f_i), then cos, f_i = 10000^(-i / (half - 1)): unlike timesteps on both counts."""
+    half = width // 2
+    frequencies = torch.exp(torch.arange(half, dtype=torch.float32) * -(math.log(10000) / (half - 1)))
+    angles = 1000 * scale[:, None].float() * frequencies
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+def label_vector(text, numbers, width):
+    """What SDXL takes beside the timestep: a vector of the text [n, c], then numbers [n, count], each embedded like a
+    timestep: height and width of the original, top and left of the crop, and the target's height and width (base) or
+    an aesthetic score (refiner)."""
+    n, count = numbers.shape
+    return torch.cat([text, timestep_embedding(numbers.flatten(), width).view(n, count * width)], 1)
+
+
+def unet(w, x, t, context, crop="before", label=None, guidance=None):
+    """x [n, c, h, w], timesteps t [n], context [n, tokens, width] -> model output [n, c, h, w]; label and guidance
+    are embedded already."""
     emb = timestep_embedding(t, w[UNET + "time_embed.0.weight"].shape[1])
+    if UNET + "time_embed.cond_proj.weight" in w:
+        emb = emb + linear(w, UNET + "time_embed.cond_proj", guidance)
     emb = linear(w, UNET + "time_embed.2", F.silu(linear(w, UNET + "time_embed.0", emb)))
+    if UNET + "label_emb.0.0.weight" in w:
+        emb = emb + linear(w, UNET + "label_emb.0.2", F.silu(linear(w, UNET + "label_emb.0.0", label)))
 
     def block(p, x):
         x = unet_resblock(w, p + ".0", x, emb)
@@ -139,7 +170,10 @@ def unet(w, x, t, context, crop="before"):
     while (p := f"{UNET}input_blocks.{len(skips)}") and (p + ".0.op.bias" in w or p + ".0.in_layers.0.bias" in w):
         h = conv(w, p + ".0.op", h, stride=2) if p + ".0.op.bias" in w else block(p, h)
         skips.append(h)
-    h = unet_resblock(w, UNET + "middle_block.2", block(UNET + "middle_block", h), emb)
+    if UNET + "middle_block.0.in_layers.0.bias" in w:
+        h = block(UNET + "middle_block", h)
+    if UNET + "middle_block.2.in_layers.0.bias" in w:
+        h = unet_resblock(w, UNET + "middle_block.2", h, emb)
     for i in range(len(skips)):
         p = f"{UNET}output_blocks.{i}"
         h = block(p, torch.cat([h, skips.pop()], 1))

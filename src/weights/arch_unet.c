@@ -169,25 +169,25 @@ static void read_middle(struct sdg_unet_config *c, const struct seen *s)
     c->middle = s->middle_end.res || s->middle.depth ? 2 : s->middle.res ? 1 : 0;
 }
 
+/* The input is as wide as the output but for inpainting and its like, so it may bear witness. */
 static sdgen_status read_widths(struct sdg_unet_config *c, const int *first, const struct seen *s,
                                 const struct sdg_weights *w, const char *prefix, sdgen_error *err)
 {
-    static const struct sdg_width_rule model = {{{"input_blocks.0.0.weight", 0},
-                                                 {"input_blocks.0.0.bias", 0},
-                                                 {"out.0.weight", 0}},
-                                                GROUPS},
-                                       in = {{{"input_blocks.0.0.weight", 1}}, 0},
-                                       out = {{{"out.2.weight", 0}, {"out.2.bias", 0}}, 0},
-                                       time = {{{"time_embed.0.weight", 0},
-                                                {"time_embed.2.weight", 0},
-                                                {"time_embed.2.bias", 0}},
-                                               0},
-                                       level = {{{"in_layers.2.weight", 0},
-                                                 {"out_layers.0.weight", 0},
-                                                 {"out_layers.3.weight", 0}},
-                                                GROUPS},
-                                       label = {{{"label_emb.0.0.weight", 1}}, 0},
-                                       guidance = {{{"time_embed.cond_proj.weight", 1}}, 0};
+    static const struct sdg_width_rule
+        model = {{{"input_blocks.0.0.weight", 0},
+                  {"input_blocks.0.0.bias", 0},
+                  {"out.0.weight", 0}},
+                 GROUPS},
+        in = {{{"input_blocks.0.0.weight", 1}}, 0},
+        out = {{{"out.2.weight", 0}, {"out.2.bias", 0}, {"input_blocks.0.0.weight", 1}}, 0},
+        time = {{{"time_embed.0.weight", 0}, {"time_embed.2.weight", 0}, {"time_embed.2.bias", 0}},
+                0},
+        level = {{{"in_layers.2.weight", 0},
+                  {"out_layers.0.weight", 0},
+                  {"out_layers.3.weight", 0}},
+                 GROUPS},
+        label = {{{"label_emb.0.0.weight", 1}}, 0},
+        guidance = {{{"time_embed.cond_proj.weight", 1}}, 0};
     sdgen_status status;
     SDG_TRY(sdg_arch_width(&c->model_channels, w, prefix, "", &model, err));
     SDG_TRY(sdg_arch_width(&c->in_channels, w, prefix, "", &in, err));
@@ -224,6 +224,27 @@ static sdgen_status read_transformers(struct sdg_unet_config *c, const struct se
     if (!in) in = sdg_arch_tensor(w, prefix, first, "proj_out.weight");
     c->linear_projection = in && in->rank == 2;
     return sdg_arch_width(&c->context, w, prefix, "", &context, err);
+}
+
+/* Which levels attend to the context only, from the width that keys and values are made of. Where
+ * the context is as wide as the map the two cannot be told apart; no such model exists. */
+static void read_sources(struct sdg_unet_config *c, const int *first, const struct seen *s,
+                         const struct sdg_weights *w, const char *prefix)
+{
+    static const char *const leaves[] = {"to_k.weight", "to_v.weight"};
+    for (int l = 0; l < c->levels; l++) {
+        char block[NAME_SIZE];
+        int context = 0, map = 0; /* tensors that say so */
+        if (s->input[first[l]].depth == 0) continue;
+        snprintf(block, sizeof block, "input_blocks.%d.1.transformer_blocks.0.attn1.", first[l]);
+        for (int i = 0; i < 2; i++) {
+            const struct sdg_tensor *t = sdg_arch_tensor(w, prefix, block, leaves[i]);
+            if (!t || t->rank != 2) continue;
+            map += t->shape[1] == c->channels[l];
+            context += t->shape[1] == c->context;
+        }
+        c->only_cross[l] = context > map;
+    }
 }
 
 enum manner { EIGHT_HEADS, WIDE_HEADS };
@@ -270,6 +291,7 @@ sdgen_status sdg_arch_unet(struct sdg_unet_config *c, const struct sdg_weights *
     read_middle(c, &s);
     SDG_TRY(read_widths(c, first, &s, w, prefix, err));
     SDG_TRY(read_transformers(c, &s, w, prefix, err));
+    read_sources(c, first, &s, w, prefix);
     for (int l = 0; l < c->levels; l++) {
         const int blocks = c->blocks[l];
         SDG_TRY(

@@ -74,7 +74,7 @@ static void want(struct sdg_binder *self, const char *name, const int64_t *shape
     snprintf(full, sizeof full, "%s%s", b->prefix, name);
     memcpy(bent, shape, (size_t)rank * sizeof *shape);
     if (b->drop && strcmp(full, b->drop) == 0) return;
-    if (b->bend && strcmp(full, b->bend) == 0) bent[0]++;
+    if (b->bend && strcmp(full, b->bend) == 0) bent[b->bend_at]++;
     if (b->spell && !b->spell(spelt, sizeof spelt, full)) return;
     test_blank_add(b, b->spell ? spelt : full, b->dtype, bent, rank);
 }

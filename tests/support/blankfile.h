@@ -12,7 +12,8 @@ struct test_blank {
     struct sdg_binder binder; /* give it to a network's walk: every wanted tensor is added */
     const char *prefix;       /* of what the walk adds */
     const char *drop;         /* the tensor of this full name is left out, or NULL */
-    const char *bend;         /* this one's first extent is one more, or NULL */
+    const char *bend;         /* this one's extent number bend_at is one more, or NULL */
+    int bend_at;
     /* How the file spells the full name of what the walk adds; false: it has no such tensor. NULL:
      * as it is. */
     bool (*spell)(char *spelt, size_t size, const char *name);

@@ -106,8 +106,13 @@ static void read_unet(struct sdg_unet_config *c, const cJSON *o)
     c->label = number_or(0, o, "label");
     c->time_cond = number_or(0, o, "time_cond");
     c->linear_projection = cJSON_IsTrue(member(o, "linear"));
+    const cJSON *only_cross = cJSON_GetObjectItemCaseSensitive(o, "only_cross");
     for (int i = 0; i < c->levels; i++)
-        c->heads[i] = c->linear_projection ? c->channels[i] / 64 : 8;
+        c->only_cross[i] = only_cross && cJSON_IsTrue(cJSON_GetArrayItem(only_cross, i));
+    /* as their diffusers configurations say: SD1's kin has 8 heads, all others heads of 64 */
+    const bool wide = c->context == 1024 || c->context == 1280 || c->context == 2048 ||
+                      (c->context != 768 && c->linear_projection);
+    for (int i = 0; i < c->levels; i++) c->heads[i] = wide ? c->channels[i] / 64 : 8;
     c->middle_heads = c->heads[c->levels - 1];
 }
 
@@ -128,16 +133,64 @@ void test_layout_read(struct test_layout *l, const char *name)
     const cJSON *layout = cJSON_GetObjectItemCaseSensitive(all, name);
     if (!layout) fail_msg("tests/layouts.json: no layout \"%s\"", name);
     *l = (struct test_layout) {0};
-    read_clip(&l->clip, member(layout, "clip"));
+    l->unet_only = !cJSON_HasObjectItem(layout, "clip");
+    if (cJSON_HasObjectItem(layout, "sizes")) {
+        l->numbers = cJSON_GetArrayItem(member(layout, "sizes"), 0)->valueint;
+        l->number_width = cJSON_GetArrayItem(member(layout, "sizes"), 1)->valueint;
+    }
     read_unet(&l->unet, member(layout, "unet"));
-    read_vae(&l->vae, member(layout, "vae"));
+    if (!l->unet_only) read_clip(&l->clip, member(layout, "clip"));
+    if (!l->unet_only) read_vae(&l->vae, member(layout, "vae"));
     cJSON_Delete(all);
     free(text);
 }
 
+/* Members of `more` replace those of `object`. */
+static void override(cJSON *object, const cJSON *more)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, more)
+    {
+        cJSON_DeleteItemFromObjectCaseSensitive(object, item->string);
+        cJSON_AddItemToObject(object, item->string, cJSON_Duplicate(item, true));
+    }
+}
+
+/* A row of the table with what it says to be like; the caller frees. */
+static cJSON *whole_row(const cJSON *table, const char *name)
+{
+    const cJSON *row = member(table, name), *like = cJSON_GetObjectItem(row, "like");
+    cJSON *whole = like ? whole_row(table, like->valuestring) : cJSON_CreateObject();
+    override(whole, row);
+    return whole;
+}
+
+int test_families_read(struct test_family *families, int max)
+{
+    char *text = read_text("tests/checkpoints.json");
+    cJSON *all = cJSON_Parse(text);
+    assert_non_null(all);
+    const cJSON *table = member(member(all, "unets"), "full"), *item;
+    int count = 0;
+    cJSON_ArrayForEach(item, member(all, "families"))
+    {
+        assert_true(count < max);
+        cJSON *row = whole_row(table, member(item, "unet")->valuestring);
+        override(row, item); /* "in", "time_cond"; the rest is not looked at */
+        families[count] = (struct test_family) {0};
+        snprintf(families[count].name, sizeof families[count].name, "%s", item->string);
+        read_unet(&families[count++].unet, row);
+        cJSON_Delete(row);
+    }
+    cJSON_Delete(all);
+    free(text);
+    return count;
+}
+
 void test_layout_sd15(struct test_layout *l)
 {
-    *l = (struct test_layout) {test_sd15_clip, test_sd15_unet, test_sd15_vae};
+    *l =
+        (struct test_layout) {.clip = test_sd15_clip, .unet = test_sd15_unet, .vae = test_sd15_vae};
 }
 
 /* ---- walks ----------------------------------------------------------------------------------- */
@@ -166,7 +219,7 @@ static struct test_layout_count walk(struct test_model *m, const struct test_lay
     struct test_layout_count count;
     sdgen_error err;
     k->prefix = TEST_CLIP_PREFIX;
-    sdg_clip_bind(&m->clip, &l->clip, &k->binder);
+    if (!l->unet_only) sdg_clip_bind(&m->clip, &l->clip, &k->binder);
     count.clip = k->count;
     k->count = (struct test_count) {0};
     k->prefix = TEST_UNET_PREFIX;
@@ -175,7 +228,7 @@ static struct test_layout_count walk(struct test_model *m, const struct test_lay
     count.unet = k->count;
     k->count = (struct test_count) {0};
     k->prefix = TEST_VAE_PREFIX;
-    sdg_vae_bind(&m->vae, &l->vae, &k->binder);
+    if (!l->unet_only) sdg_vae_bind(&m->vae, &l->vae, &k->binder);
     count.vae = k->count;
     return count;
 }

@@ -16,6 +16,8 @@
 #define TEST_VAE_PREFIX "first_stage_model."
 
 struct test_layout {
+    bool unet_only;            /* the other two have no configuration */
+    int numbers, number_width; /* in the UNet's label, behind the text; 0: it takes none */
     struct sdg_clip_config clip;
     struct sdg_unet_config unet;
     struct sdg_vae_config vae;
@@ -23,6 +25,13 @@ struct test_layout {
 
 /* Fails the test when tests/layouts.json has no such layout. */
 void test_layout_read(struct test_layout *l, const char *name);
+
+/* The UNet of each family in tests/checkpoints.json, full size. Returns how many there are. */
+struct test_family {
+    char name[32];
+    struct sdg_unet_config unet;
+};
+int test_families_read(struct test_family *families, int max);
 
 /* The three networks of Stable Diffusion 1.5. */
 void test_layout_sd15(struct test_layout *l);
