@@ -204,7 +204,7 @@ static void test_large_headers(void **state)
          "\":{}}"},
         {LARGE, "one text of metadata", "more text", "{\"__metadata__\":{\"k\":\"",
          "abcdefghijklmnopqrstuvwxyz", "\"}} x"},
-        {LARGE, "millions of metadata", "more entries", "{\"__metadata__\":{", "\"#\":\"\",",
+        {LARGE, "millions of metadata", "metadata; no model", "{\"__metadata__\":{", "\"#\":\"\",",
          "\"\":\"\"}}"},
         {LARGE, "one field of millions of values", "dtype is missing", "{\"a\":{\"x\":[",
          "-1.5e+3,[],{\"\":null},", "0]}}"},

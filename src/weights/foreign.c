@@ -39,7 +39,6 @@ static const struct signature signatures[] = {
     AT(0, "BZh", "is compressed with bzip2: unpack it"),
     AT(0, "PK\x05\x06", "is an empty zip archive: " DOWNLOAD " again"),
     AT(0, "PK\x07\x08", "is one part of a split zip archive: join the parts"),
-    AT(0, "GGUF", "is a GGUF file, which sdgen does not read yet: give a safetensors file"),
     AT(0, "lmgg", "is a GGML file, which sdgen does not read: give a safetensors file"),
     AT(0, "tjgg", "is a GGML file, which sdgen does not read: give a safetensors file"),
     AT(0, "\x93NUMPY", "is a NumPy array, not a checkpoint: give a safetensors file"),

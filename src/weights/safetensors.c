@@ -29,6 +29,7 @@ struct reader {
     struct sdg_json json;
     const uint8_t *body; /* the numbers */
     size_t body_size;
+    size_t first; /* number of its first entry */
     bool has_metadata;
 };
 
@@ -236,11 +237,6 @@ fail:
 
 /* ---- metadata ---- */
 
-static int compare_keys(const void *a, const void *b)
-{
-    return strcmp(((const struct sdg_metadata *)a)->key, ((const struct sdg_metadata *)b)->key);
-}
-
 /* A NUL-terminated copy that w owns; NULL without memory. */
 static char *keep_text(struct reader *r, const struct sdg_json_text *text)
 {
@@ -249,21 +245,15 @@ static char *keep_text(struct reader *r, const struct sdg_json_text *text)
     return copy;
 }
 
-/* Appends to w->metadata, whose room doubles at every power of two. */
 static sdgen_status add_metadata(struct reader *r, const struct sdg_json_text *key,
                                  const struct sdg_json_text *value)
 {
-    struct sdg_weights *w = r->w;
-    const size_t n = w->metadata_count;
-    if ((n & (n - 1)) == 0) {
-        void *more = realloc(w->metadata, (n ? 2 * n : 1) * sizeof *w->metadata);
-        if (!more) return sdg_weights_no_memory(w, r->err);
-        w->metadata = more;
-    }
-    w->metadata[n].key = keep_text(r, key);
-    w->metadata[n].value = keep_text(r, value);
-    if (!w->metadata[n].key || !w->metadata[n].value) return sdg_weights_no_memory(w, r->err);
-    w->metadata_count++;
+    struct sdg_metadata *m;
+    const sdgen_status status = sdg_weights_add_metadata(&m, r->w, r->err);
+    if (status != SDGEN_OK) return status;
+    const char *k = keep_text(r, key), *v = keep_text(r, value);
+    if (!k || !v) return sdg_weights_no_memory(r->w, r->err);
+    *m = (struct sdg_metadata) {k, v};
     return SDGEN_OK;
 }
 
@@ -271,7 +261,7 @@ static sdgen_status add_metadata(struct reader *r, const struct sdg_json_text *k
 static sdgen_status read_metadata(struct reader *r)
 {
     sdgen_status status = SDGEN_OK;
-    struct sdg_weights *w = r->w;
+    const size_t before = r->w->metadata_count;
     struct sdg_json_text key, value;
     bool first = true;
     if (r->has_metadata) sdg_json_wrong(&r->json, "__metadata__ is there twice");
@@ -279,30 +269,18 @@ static sdgen_status read_metadata(struct reader *r)
     sdg_json_open(&r->json, '{');
     while (!r->json.problem && sdg_json_more(&r->json, &first, '}')) {
         if (!sdg_json_key(&r->json, &key) || !sdg_json_string(&r->json, &value)) break;
-        if (w->metadata_count == SDG_MAX_TENSORS)
-            sdg_json_wrong(&r->json, "__metadata__ has more entries than any model needs");
-        else if (key.has_nul || value.has_nul)
+        if (key.has_nul || value.has_nul)
             sdg_json_wrong(&r->json, "__metadata__ holds a zero byte");
         else
             SDG_TRY(add_metadata(r, &key, &value));
     }
     if (r->json.problem) return json_failure(r);
-    if (w->metadata_count) qsort(w->metadata, w->metadata_count, sizeof *w->metadata, compare_keys);
-    for (size_t i = 1; i < w->metadata_count; i++)
-        if (strcmp(w->metadata[i - 1].key, w->metadata[i].key) == 0)
-            return sdg_fail(r->err, SDGEN_ERR_FORMAT,
-                            "%s: metadata key %.*s is there twice; " DAMAGED, w->path, NAME_SHOWN,
-                            w->metadata[i].key);
+    SDG_TRY(sdg_weights_sort_metadata(r->w, before, r->err));
 fail:
     return status;
 }
 
 /* ---- the whole ---- */
-
-static size_t bytes_of(const struct sdg_tensor *t)
-{
-    return sdg_tensor_count(t) * sdg_dtype_size(t->dtype);
-}
 
 static int compare_extents(const void *a, const void *b, void *entries)
 {
@@ -310,7 +288,7 @@ static int compare_extents(const void *a, const void *b, void *entries)
     const struct sdg_tensor *x = &e[*(const uint32_t *)a].tensor;
     const struct sdg_tensor *y = &e[*(const uint32_t *)b].tensor;
     const uintptr_t p = (uintptr_t)x->data, q = (uintptr_t)y->data;
-    const size_t n = bytes_of(x), m = bytes_of(y);
+    const size_t n = sdg_tensor_bytes(x), m = sdg_tensor_bytes(y);
     if (p != q) return p < q ? -1 : 1;
     return n < m ? -1 : n > m;
 }
@@ -320,16 +298,17 @@ static sdgen_status check_cover(struct reader *r)
 {
     struct sdg_weights *w = r->w;
     const uint8_t *cursor = r->body;
+    const size_t count = w->count - r->first;
     size_t bad = w->count;
-    if (w->count > 0) {
-        uint32_t *order = malloc(w->count * sizeof *order);
+    if (count > 0) {
+        uint32_t *order = malloc(count * sizeof *order);
         if (!order) return sdg_weights_no_memory(w, r->err);
-        for (size_t i = 0; i < w->count; i++) order[i] = (uint32_t)i;
-        qsort_r(order, w->count, sizeof *order, compare_extents, w->entries);
-        for (size_t i = 0; i < w->count && bad == w->count; i++) {
+        for (size_t i = 0; i < count; i++) order[i] = (uint32_t)(r->first + i);
+        qsort_r(order, count, sizeof *order, compare_extents, w->entries);
+        for (size_t i = 0; i < count && bad == w->count; i++) {
             const struct sdg_tensor *t = &w->entries[order[i]].tensor;
             if (t->data != (const void *)cursor) bad = order[i];
-            cursor += bytes_of(t);
+            cursor += sdg_tensor_bytes(t);
         }
         free(order);
     }
@@ -384,10 +363,10 @@ sdgen_status sdg_safetensors_read(struct sdg_weights *w, const uint8_t *data, si
                         "%s: safetensors header of %" PRIu64
                         " bytes in a file of %zu: it was cut short, download it again",
                         w->path, length, size);
-    struct reader r = {.w = w, .err = err};
+    struct reader r = {.w = w, .err = err, .first = w->count};
     r.json = (struct sdg_json) {.data = data + LENGTH_SIZE,
                                 .size = (size_t)length,
-                                .mapped = w->map_count && data == w->maps[w->map_count - 1].data};
+                                .mapped = sdg_weights_is_mapped(w, data)};
     r.body = data + LENGTH_SIZE + length;
     r.body_size = size - LENGTH_SIZE - (size_t)length;
     w->form = SDG_FORM_SAFETENSORS;

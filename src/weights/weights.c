@@ -8,9 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "weights/bundle.h"
 #include "weights/foreign.h"
+#include "weights/gguf.h"
 #include "weights/pool.h"
 #include "weights/read.h"
 #include "weights/safetensors.h"
@@ -67,33 +70,83 @@ sdgen_status sdg_weights_sort(struct sdg_weights *w, sdgen_error *err)
     return SDGEN_OK;
 }
 
-sdgen_status sdg_weights_parse(struct sdg_weights *w, const uint8_t *data, size_t size,
-                               sdgen_error *err)
+sdgen_status sdg_weights_add_metadata(struct sdg_metadata **m, struct sdg_weights *w,
+                                      sdgen_error *err)
 {
-    sdgen_status status;
+    const size_t n = w->metadata_count;
+    if (n == SDG_MAX_TENSORS)
+        return sdg_fail(err, SDGEN_ERR_FORMAT, "%s: holds more than %d metadata; no model does",
+                        w->path, SDG_MAX_TENSORS);
+    if ((n & (n - 1)) == 0) { /* the room doubles at every power of two */
+        void *more = realloc(w->metadata, (n ? 2 * n : 1) * sizeof *w->metadata);
+        if (!more) return sdg_weights_no_memory(w, err);
+        w->metadata = more;
+    }
+    *m = &w->metadata[w->metadata_count++];
+    **m = (struct sdg_metadata) {"", ""};
+    return SDGEN_OK;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(((const struct sdg_metadata *)a)->key, ((const struct sdg_metadata *)b)->key);
+}
+
+sdgen_status sdg_weights_sort_metadata(struct sdg_weights *w, size_t first, sdgen_error *err)
+{
+    const size_t count = w->metadata_count - first;
+    if (count == 0) return SDGEN_OK;
+    qsort(w->metadata + first, count, sizeof *w->metadata, compare_keys);
+    for (size_t i = first + 1; i < w->metadata_count; i++)
+        if (strcmp(w->metadata[i - 1].key, w->metadata[i].key) == 0)
+            return sdg_fail(err, SDGEN_ERR_FORMAT,
+                            "%s: metadata key %.200s is there twice; the file is damaged, download "
+                            "it again",
+                            w->path, w->metadata[i].key);
+    return SDGEN_OK;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+sdgen_status sdg_weights_read(struct sdg_weights *w, const uint8_t *data, size_t size,
+                              sdgen_error *err)
+{
+    const char *foreign = NULL;
     if (size == 0)
         return sdg_fail(err, SDGEN_ERR_FORMAT, "%s: is empty; download it again", w->path);
-    const char *foreign = NULL;
     if (size >= 4 && memcmp(data, "PK\x03\x04", 4) == 0)
-        SDG_TRY(sdg_torchfile_read(w, data, size, err));
-    else if (sdg_safetensors_is(data, size))
-        SDG_TRY(sdg_safetensors_read(w, data, size, err));
-    else if ((foreign = sdg_foreign_form(data, size)))
+        return sdg_torchfile_read(w, data, size, err);
+    if (size >= 4 && memcmp(data, SDG_GGUF_MAGIC, 4) == 0) return sdg_gguf_read(w, data, size, err);
+    if (sdg_safetensors_is(data, size)) return sdg_safetensors_read(w, data, size, err);
+    if ((foreign = sdg_foreign_form(data, size)))
         return sdg_fail(err, SDGEN_ERR_FORMAT, "%s: %s", w->path, foreign);
-    else if (sdg_safetensors_was(data, size))
-        SDG_TRY(sdg_safetensors_read(w, data, size, err));
+    if (sdg_safetensors_was(data, size)) return sdg_safetensors_read(w, data, size, err);
+    return sdg_fail(err, SDGEN_ERR_FORMAT,
+                    "%s: its %zu bytes are neither safetensors nor GGUF nor a torch.save file; is "
+                    "it the right file, and whole?",
+                    w->path, size);
+}
+
+static sdgen_status parse(struct sdg_weights *w, const uint8_t *data, size_t size,
+                          const char *variant, sdgen_error *err)
+{
+    sdgen_status status;
+    if (sdg_dduf_is(data, size))
+        SDG_TRY(sdg_dduf_read(w, data, size, variant, err));
     else
-        return sdg_fail(err, SDGEN_ERR_FORMAT,
-                        "%s: its %zu bytes are neither safetensors nor a torch.save file; is it "
-                        "the right file, and whole?",
-                        w->path, size);
+        SDG_TRY(sdg_weights_read(w, data, size, err));
     SDG_TRY(sdg_weights_sort(w, err));
 fail:
     return status;
 }
 
-/* One more file that entries will point into. */
-static sdgen_status map_file(struct sdg_weights *w, const char *path, sdgen_error *err)
+sdgen_status sdg_weights_parse(struct sdg_weights *w, const uint8_t *data, size_t size,
+                               sdgen_error *err)
+{
+    return parse(w, data, size, NULL, err);
+}
+
+sdgen_status sdg_weights_map(struct sdg_weights *w, const char *path, sdgen_error *err)
 {
     struct sdg_filemap *more = realloc(w->maps, (w->map_count + 1) * sizeof *w->maps);
     if (!more) return sdg_weights_no_memory(w, err);
@@ -103,20 +156,45 @@ static sdgen_status map_file(struct sdg_weights *w, const char *path, sdgen_erro
     return status;
 }
 
-sdgen_status sdg_weights_open(struct sdg_weights *w, const char *path, sdgen_error *err)
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+sdgen_status sdg_weights_open_variant(struct sdg_weights *w, const char *path, const char *variant,
+                                      sdgen_error *err)
 {
     sdgen_status status;
+    bool taken = false; /* a text that leads to other files */
     *w = (struct sdg_weights) {.path = strdup(path)};
     if (!w->path) {
         status = sdg_fail(err, SDGEN_ERR_MEMORY, "%s: not enough memory to read it", path);
         goto fail;
     }
-    SDG_TRY(map_file(w, path, err));
-    SDG_TRY(sdg_weights_parse(w, w->maps[0].data, w->maps[0].size, err));
+    if (is_folder(path)) {
+        SDG_TRY(sdg_folder_read(w, path, variant, err));
+        SDG_TRY(sdg_weights_sort(w, err));
+        return SDGEN_OK;
+    }
+    SDG_TRY(sdg_weights_map(w, path, err));
+    const uint8_t *data = w->maps[0].data;
+    const size_t size = w->maps[0].size;
+    if (!sdg_safetensors_is(data, size))
+        SDG_TRY(sdg_folder_read_from(&taken, w, data, size, variant, err));
+    if (taken)
+        SDG_TRY(sdg_weights_sort(w, err));
+    else
+        SDG_TRY(parse(w, data, size, variant, err));
     return SDGEN_OK;
 fail:
     sdg_weights_close(w);
     return status;
+}
+
+sdgen_status sdg_weights_open(struct sdg_weights *w, const char *path, sdgen_error *err)
+{
+    return sdg_weights_open_variant(w, path, NULL, err);
 }
 
 void sdg_weights_close(struct sdg_weights *w)
@@ -171,10 +249,18 @@ size_t sdg_weights_bytes(const struct sdg_weights *w)
 
 const char *sdg_form_name(enum sdg_form form)
 {
-    return form == SDG_FORM_SAFETENSORS ? "safetensors" : "torch zip";
+    switch (form) {
+    case SDG_FORM_SAFETENSORS: return "safetensors";
+    case SDG_FORM_TORCH_ZIP: return "torch zip";
+    case SDG_FORM_GGUF: return "GGUF";
+    case SDG_FORM_DDUF: return "DDUF";
+    case SDG_FORM_SHARDS: return "shards";
+    case SDG_FORM_FOLDER: return "folder";
+    }
+    return "unknown";
 }
 
-static bool is_mapped(const struct sdg_weights *w, const void *data)
+bool sdg_weights_is_mapped(const struct sdg_weights *w, const void *data)
 {
     const uintptr_t p = (uintptr_t)data;
     for (size_t i = 0; i < w->map_count; i++) {
@@ -187,7 +273,7 @@ static bool is_mapped(const struct sdg_weights *w, const void *data)
 void sdg_weights_let_go(const struct sdg_weights *w, const struct sdg_tensor *t)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)t->data;
-    if (!is_mapped(w, t->data)) return; /* memory of our own */
+    if (!sdg_weights_is_mapped(w, t->data)) return; /* memory of our own */
     const size_t bytes = sdg_tensor_bytes(t);
     const uintptr_t start = (first + page - 1) / page * page, end = (first + bytes) / page * page;
     if (end > start) madvise((void *)start, end - start, MADV_DONTNEED);
@@ -196,7 +282,7 @@ void sdg_weights_let_go(const struct sdg_weights *w, const struct sdg_tensor *t)
 void sdg_weights_ask_for(const struct sdg_weights *w, const struct sdg_tensor *t)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)t->data;
-    if (!is_mapped(w, t->data)) return;
+    if (!sdg_weights_is_mapped(w, t->data)) return;
     const uintptr_t start = first / page * page;
     madvise((void *)start, first + sdg_tensor_bytes(t) - start, MADV_WILLNEED);
 }

@@ -1,9 +1,10 @@
 /* weights.h - a checkpoint of any supported form as a list of named tensor views.
  *
  * The form is told from the content, not from the file name: safetensors.c, torchfile.c (zip +
- * pickle). A checkpoint may be several files. Views point into the mapped files (or, for the rare
- * tensor that is not stored as its network reads it, into memory owned by the weights) and live
- * until sdg_weights_close. Nothing in a file is ever executed. */
+ * pickle), gguf.c, dduf.c (an archive of a whole model), shards.c (an index and its files),
+ * folder.c (diffusers' layout, one component of it, or a cache of the model hub). Views point into
+ * the mapped files (or, for the rare tensor that is not stored as its network reads it, into memory
+ * owned by the weights) and live until sdg_weights_close. Nothing in a file is ever executed. */
 #ifndef SDG_WEIGHTS_H
 #define SDG_WEIGHTS_H
 
@@ -12,7 +13,14 @@
 #include "base/log.h"
 #include "base/tensor.h"
 
-enum sdg_form { SDG_FORM_SAFETENSORS, SDG_FORM_TORCH_ZIP };
+enum sdg_form {
+    SDG_FORM_SAFETENSORS,
+    SDG_FORM_TORCH_ZIP,
+    SDG_FORM_GGUF,
+    SDG_FORM_DDUF,
+    SDG_FORM_SHARDS, /* an index.json and the files it names */
+    SDG_FORM_FOLDER
+};
 
 struct sdg_entry {
     const char *name;   /* what it is found by, UTF-8, NUL-terminated */
@@ -39,7 +47,8 @@ struct sdg_weights {
     size_t count;
     uint32_t *index; /* [index_size]: the entries in order of their names */
     size_t index_size;
-    struct sdg_metadata *metadata; /* safetensors' __metadata__ */
+    struct sdg_metadata
+        *metadata; /* safetensors' __metadata__, GGUF's; of several files the first */
     size_t metadata_count;
     struct sdg_sidetext *texts;
     size_t text_count;
@@ -50,6 +59,12 @@ struct sdg_weights {
  * or byte offset, and the remedy), SDGEN_ERR_MEMORY. On failure *w is closed. */
 SDGEN_MUST_CHECK sdgen_status sdg_weights_open(struct sdg_weights *w, const char *path,
                                                sdgen_error *err);
+
+/* The same, and of the files that a folder or an archive has for one component the one of that
+ * variant ("fp16", "non_ema", ...), if the component has it: NULL takes full precision where it is
+ * there. SDGEN_ERR_ARG when no component has it. */
+SDGEN_MUST_CHECK sdgen_status sdg_weights_open_variant(struct sdg_weights *w, const char *path,
+                                                       const char *variant, sdgen_error *err);
 void sdg_weights_close(struct sdg_weights *w); /* accepts a zeroed or closed one */
 
 /* NULL when there is none. */
@@ -67,6 +82,6 @@ void sdg_weights_let_go(const struct sdg_weights *w, const struct sdg_tensor *t)
 /* The tensor is going to be read: lets the system fetch what is not in its cache. Takes no time. */
 void sdg_weights_ask_for(const struct sdg_weights *w, const struct sdg_tensor *t);
 
-const char *sdg_form_name(enum sdg_form form); /* "safetensors", "torch zip" */
+const char *sdg_form_name(enum sdg_form form); /* "safetensors", "GGUF", ... */
 
 #endif
