@@ -11,6 +11,7 @@
 #   samplers  every sampler on the bundled model, step by step, three schedules, 4, 10 and 25 steps
 #   image     Pillow and A1111's reader take a picture's parameters apart
 #   ckpt      the bundled model in every form of torch.save draws the same bits
+#   writers   the original libraries read the weight files that test_writers writes
 #   fullsize  the full size of Stable Diffusion 1.5, hash weights, against diffusers; memory and time
 #   clang     make check with clang
 #   asan      make check under the address and undefined-behaviour sanitizers
@@ -46,6 +47,7 @@ step_infotext() { python tools/check_infotext.py "$BUILD/tests/test_infotext_par
 step_samplers() { python tools/check_samplers_full.py --sdgen "$BUILD/sdgen"; }
 step_image() { python tools/golden_image.py --live "$BUILD/sdgen" models/data/sdgen-emoji.safetensors; }
 step_ckpt() { python tools/check_ckpt.py --sdgen "$BUILD/sdgen"; }
+step_writers() { python tools/check_writers.py "$BUILD/tests/test_writers"; }
 step_fullsize() { python tools/check_fullsize.py --sdgen "$BUILD/sdgen"; }
 step_clang() { make -j"$(nproc)" CC=clang BUILD="$BUILD/clang" test-programs && make CC=clang BUILD="$BUILD/clang" check; }
 step_asan() { make asan; }
@@ -53,7 +55,7 @@ step_tsan() { make tsan; }
 step_aarch64() { sh tools/check_aarch64.sh; }
 step_fuzz() { FUZZ_SECONDS=${FUZZ_SECONDS:-600} make fuzz; }
 
-[ $# -gt 0 ] || set -- check live tokens prompts infotext samplers image ckpt fullsize clang asan tsan aarch64 fuzz
+[ $# -gt 0 ] || set -- check live tokens prompts infotext samplers image ckpt writers fullsize clang asan tsan aarch64 fuzz
 make -s -j"$(nproc)" test-programs || exit 1
 passed=0
 failed=0
