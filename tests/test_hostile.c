@@ -81,7 +81,7 @@ static void test_good_frame(void **state)
 static const char *const whole_files[] = {
     "tests/golden/torch/mixed.safetensors", "tests/golden/torch/integers.safetensors",
     "tests/golden/torch/mixed.ckpt",        "tests/golden/torch/views.ckpt",
-    "tests/golden/torch/refused_legacy.pt",
+    "tests/golden/torch/legacy_mixed.pt",   "tests/golden/torch/tar_views.pt",
 };
 
 /* Opens bytes that lie alone in memory, so that a sanitizer sees one step outside. */

@@ -281,7 +281,7 @@ static void test_other_files(void **state)
         OTHER("7z\xbc\xaf\x27\x1c\0\4aaaaaaaa", "7z"),
         OTHER("Rar!\x1a\7\1\0aaaaaaaaa", "RAR"),
         OTHER("\x1f\x8b\10\10aaaaaaaaaaaaaaa", "gzip"),
-        OTHER("\x80\2\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", "before PyTorch 1.6"),
+        OTHER("\x80\2\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", "ends too early"),
         OTHER("\x80\4\x95\x10\0\0\0\0\0\0\0}.", "bare pickle"),
         OTHER("PYTORCH1\0\0\0\0\0\0", "PyTorch container"),
         OTHER("PK\5\6\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "empty zip"),

@@ -1,6 +1,8 @@
-/* test_torchfile.c - checkpoints of torch.save: every tensor of every golden against its twin in
- * safetensors, bit for bit; zip archives in all the shapes that PyTorch's versions wrote; the kinds
- * of files that are refused by name. */
+/* test_torchfile.c - checkpoints of torch.save in all its forms and protocols: every tensor of
+ * every golden against its twin in safetensors, bit for bit; zip archives in all the shapes that
+ * PyTorch's versions wrote; checksums; storages beyond 4 GiB; the kinds of files that are refused
+ * by name. */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,9 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "tests/support/hostile.h"
+#include "weights/zip.h"
 
 #define FOLDER "tests/golden/torch/"
 
@@ -54,25 +58,73 @@ static void compare(const struct sdg_weights *have, const struct sdg_weights *wa
 
 /* ---- files of PyTorch ---- */
 
-static void test_twins(void **state)
+/* The tensors of FOLDER/file, told as that form, are those of FOLDER/twin.safetensors. */
+static void compare_twin(const char *file, enum sdg_form form, const char *twin)
 {
-    static const char *const names[] = {"floats",    "integers",      "newer",   "lightning",
-                                        "module",    "nested_module", "ordered", "views",
-                                        "only_dict", "twice_nested",  "mixed"};
+    char name[96];
+    struct sdg_weights have, want;
+    snprintf(name, sizeof name, FOLDER "%s", file);
+    open_well(&have, name);
+    assert_int_equal(have.form, form);
+    snprintf(name, sizeof name, FOLDER "%s.safetensors", twin);
+    open_well(&want, name);
+    compare(&have, &want);
+    sdg_weights_close(&have);
+    sdg_weights_close(&want);
+}
+
+static const char *const saved[] = {"floats",        "integers",  "newer",        "lightning",
+                                    "module",        "ordered",   "views",        "only_dict",
+                                    "nested_module", "leftovers", "twice_nested", "mixed"};
+
+static void test_zip_twins(void **state)
+{
+    char file[64];
     (void)state;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char file[64];
-        struct sdg_weights have, want;
-        snprintf(file, sizeof file, FOLDER "%s.ckpt", names[i]);
-        open_well(&have, file);
-        assert_int_equal(have.form, SDG_FORM_TORCH_ZIP);
-        assert_string_equal(sdg_form_name(have.form), "torch zip");
-        snprintf(file, sizeof file, FOLDER "%s.safetensors", names[i]);
-        open_well(&want, file);
-        compare(&have, &want);
-        sdg_weights_close(&have);
-        sdg_weights_close(&want);
+    for (size_t i = 0; i < sizeof saved / sizeof *saved; i++) {
+        snprintf(file, sizeof file, "%s.ckpt", saved[i]);
+        compare_twin(file, SDG_FORM_TORCH_ZIP, saved[i]);
     }
+    compare_twin("mixed_nocrc.ckpt", SDG_FORM_TORCH_ZIP, "mixed");
+    assert_string_equal(sdg_form_name(SDG_FORM_TORCH_ZIP), "torch zip");
+}
+
+static void test_legacy_twins(void **state)
+{
+    char file[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof saved / sizeof *saved; i++) {
+        snprintf(file, sizeof file, "legacy_%s.pt", saved[i]);
+        compare_twin(file, SDG_FORM_TORCH_LEGACY, saved[i]);
+    }
+    compare_twin("legacy_python2.pt", SDG_FORM_TORCH_LEGACY, "legacy_python2");
+    compare_twin("legacy_parts.pt", SDG_FORM_TORCH_LEGACY, "legacy_parts");
+    assert_string_equal(sdg_form_name(SDG_FORM_TORCH_LEGACY), "torch legacy");
+}
+
+static void test_protocols(void **state)
+{
+    static const char *const names[] = {"lightning", "leftovers"};
+    static const int protocols[] = {1, 3, 4, 5};
+    char file[64];
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t k = 0; k < 4; k++) {
+            snprintf(file, sizeof file, "%s_p%d.ckpt", names[i], protocols[k]);
+            compare_twin(file, SDG_FORM_TORCH_ZIP, names[i]);
+            snprintf(file, sizeof file, "legacy_%s_p%d.pt", names[i], protocols[k]);
+            compare_twin(file, SDG_FORM_TORCH_LEGACY, names[i]);
+        }
+    }
+}
+
+static void test_tar_twins(void **state)
+{
+    (void)state;
+    compare_twin("tar_plain.pt", SDG_FORM_TORCH_TAR, "tar_plain");
+    compare_twin("tar_views.pt", SDG_FORM_TORCH_TAR, "tar_views");
+    compare_twin("tar_gnu.pt", SDG_FORM_TORCH_TAR, "tar_plain");
+    assert_string_equal(sdg_form_name(SDG_FORM_TORCH_TAR), "torch tar");
 }
 
 static bool in_file(const struct sdg_weights *w, const char *name)
@@ -82,18 +134,32 @@ static bool in_file(const struct sdg_weights *w, const char *name)
 }
 
 /* What lies in C order is not copied; tensors that share a storage share memory. */
-static void test_no_copies(void **state)
+static void check_copies(const char *file)
 {
     struct sdg_weights w;
-    (void)state;
-    open_well(&w, FOLDER "views.ckpt");
+    open_well(&w, file);
     assert_true(in_file(&w, "whole") && in_file(&w, "row") && in_file(&w, "rows"));
     assert_true(in_file(&w, "thin") && in_file(&w, "one") && in_file(&w, "parameter"));
     assert_false(in_file(&w, "transposed") || in_file(&w, "expanded") || in_file(&w, "step"));
     assert_ptr_equal(sdg_weights_find(&w, "whole")->tensor.data,
                      sdg_weights_find(&w, "shared")->tensor.data);
-    assert_ptr_equal((const float *)sdg_weights_find(&w, "whole")->tensor.data + 12,
+    assert_ptr_equal((const uint8_t *)sdg_weights_find(&w, "whole")->tensor.data +
+                         12 * sizeof(float),
                      sdg_weights_find(&w, "row")->tensor.data);
+    sdg_weights_close(&w);
+}
+
+static void test_no_copies(void **state)
+{
+    struct sdg_weights w;
+    (void)state;
+    check_copies(FOLDER "views.ckpt");
+    check_copies(FOLDER "legacy_views.pt");
+    open_well(&w, FOLDER "tar_views.pt");
+    assert_true(in_file(&w, "whole") && in_file(&w, "row") && in_file(&w, "part"));
+    assert_false(in_file(&w, "turned") || in_file(&w, "step"));
+    assert_ptr_equal((const uint8_t *)sdg_weights_find(&w, "big")->tensor.data + 2 * sizeof(float),
+                     sdg_weights_find(&w, "part")->tensor.data);
     sdg_weights_close(&w);
 }
 
@@ -116,8 +182,10 @@ static void test_refused_by_name(void **state)
         {"deep_rank", "more than 8 dimensions"},
         {"meta", "tensors without numbers"},
         {"f8_other", "torch.float8_e8m0fnu"},
-        {"legacy", "before PyTorch 1.6"},
-        {"protocol4", "operation FRAME"},
+        {"own_module", "whole module (upscaler.Own)"},
+        {"legacy_module", "whole module (torch.nn.modules.container.Sequential)"},
+        {"legacy_own_module", "whole module (upscaler.Own)"},
+        {"legacy_code", "it refers to __builtin__.print"},
         {"script", "TorchScript"},
     };
     (void)state;
@@ -212,12 +280,95 @@ static void test_other_entries(void **state)
     open_zip(&z, &(struct test_zip_end) {0});
 }
 
+/* ---- checksums ---- */
+
+static void check_crcs(const char *wanted, size_t unknown_wanted, const struct test_bytes *b)
+{
+    size_t unknown = 0;
+    sdgen_error err = {0};
+    const sdgen_status status =
+        sdg_zip_check_crcs(&unknown, "model.ckpt", b->data, b->size, 2, &err);
+    if (!wanted && status != SDGEN_OK) fail_msg("%s", err.text);
+    if (wanted) {
+        assert_int_not_equal(status, SDGEN_OK);
+        if (!strstr(err.text, wanted)) fail_msg("want \"%s\": %s", wanted, err.text);
+    }
+    assert_int_equal(unknown, unknown_wanted);
+}
+
+/* Numbers that changed are found when they are looked for, and do not keep a file from loading. */
+static void test_checksums(void **state)
+{
+    struct test_bytes b = {0};
+    struct sdg_weights w;
+    (void)state;
+    test_bytes_read(&b, FOLDER "mixed.ckpt");
+    check_crcs(NULL, 0, &b);
+    uint8_t *stored = memmem(b.data, b.size, "\0\0\x80\xbe\0\0\0\x3f", 8); /* -1/4, 1/2 */
+    assert_non_null(stored);
+    stored[0] ^= 1;
+    check_crcs("mixed/data/0 is not what its checksum says (1 such", 0, &b);
+    test_file_write(path, &b);
+    open_well(&w, path);
+    sdg_weights_close(&w);
+    test_bytes_free(&b);
+    test_bytes_read(&b, FOLDER "mixed_nocrc.ckpt");
+    check_crcs(NULL, 9, &b);
+    test_bytes_free(&b);
+}
+
+/* ---- storages beyond 4 GiB ---- */
+
+enum { HUGE_COUNT = 1200000000 }; /* f32: 4.8 GB */
+
+/* Writes `head`, 4.8 GB of nothing and `tail` into a file with a hole. */
+static bool write_huge(const struct test_bytes *head, const struct test_bytes *tail)
+{
+    test_file_write(path, head);
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    bool written = fseeko(f, (off_t)head->size + 4ll * HUGE_COUNT - 4, SEEK_SET) == 0 &&
+                   fwrite("\0\0\xc0\x3f", 1, 4, f) == 4 && /* the last is 1.5 */
+                   fwrite(tail->data, 1, tail->size, f) == tail->size;
+    written &= fclose(f) == 0;
+    return written;
+}
+
+static void test_huge_legacy(void **state)
+{
+    static const char before[] = "\200\2\212\12l\374\234F\371 j\250P\31.\200\2M\351\3.\200\2}.",
+                      object[] =
+                          "\200\2}X\1\0\0\0actorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storage"
+                          "ctorch\nFloatStorage\nX\1\0\0\0005X\3\0\0\0cpuJ\0\214\206GNtQK\0"
+                          "J\0\214\206G\205K\1\205\211}tRs.\200\2]X\1\0\0\0005a.";
+    struct test_bytes b = {0}, nothing = {0};
+    struct sdg_weights w;
+    (void)state;
+    test_bytes_add(&b, before, sizeof before - 1);
+    test_bytes_add(&b, object, sizeof object - 1);
+    test_bytes_number(&b, HUGE_COUNT, 8);
+    if (write_huge(&b, &nothing)) {
+        sdgen_error err = {0};
+        if (sdg_weights_open(&w, path, &err) != SDGEN_OK) fail_msg("%s", err.text);
+        const struct sdg_tensor *t = &sdg_weights_find(&w, "a")->tensor;
+        float last;
+        assert_int_equal(t->shape[0], HUGE_COUNT);
+        memcpy(&last, (const uint8_t *)t->data + 4ll * (HUGE_COUNT - 1), 4);
+        assert_true(last == 1.5f);
+        sdg_weights_close(&w);
+    }
+    assert_int_equal(truncate(path, 0), 0);
+    test_bytes_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_twins),           cmocka_unit_test(test_no_copies),
-        cmocka_unit_test(test_refused_by_name), cmocka_unit_test(test_archives),
-        cmocka_unit_test(test_other_entries),
+        cmocka_unit_test(test_zip_twins), cmocka_unit_test(test_legacy_twins),
+        cmocka_unit_test(test_protocols), cmocka_unit_test(test_tar_twins),
+        cmocka_unit_test(test_no_copies), cmocka_unit_test(test_refused_by_name),
+        cmocka_unit_test(test_archives),  cmocka_unit_test(test_other_entries),
+        cmocka_unit_test(test_checksums), cmocka_unit_test(test_huge_legacy),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

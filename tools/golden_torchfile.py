@@ -3,10 +3,14 @@ tests/test_hostile.c.
 
 usage: golden_torchfile.py [FOLDER]
 
-NAME.ckpt with NAME.safetensors: the same tensors, which sdgen must read alike, bit for bit.
-refused_NAME.pt: kinds of files that torch writes and sdgen refuses by name. (Of these, "legacy" and "script" hold
-addresses and times and come out differently every time.)
+NAME.safetensors: tensors. NAME.ckpt, NAME_pN.ckpt (of pickle protocol N), legacy_NAME.pt and legacy_NAME_pN.pt (the
+form before PyTorch 1.6), tar_NAME.pt (the form before 0.1.12): files that hold the same tensors, which sdgen must read
+alike, bit for bit. All but those of torch_forms.py are written by torch.save.
+refused_NAME.pt: kinds of files that torch writes and sdgen refuses by name.
+
+Files of the older forms, and "refused_script", hold addresses or times and come out differently every time.
 """
+import argparse
 import collections
 import pathlib
 import sys
@@ -15,6 +19,8 @@ import types
 import numpy
 import torch
 from safetensors.torch import save_file
+
+import torch_forms
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 INTEGERS = [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool]
@@ -42,6 +48,14 @@ class Block(torch.nn.Module):
             value.data = ramp(*value.shape) + i
 
 
+class Own(torch.nn.Module):
+    """A network of somebody's own, which a file names by the module that was imported when it was saved."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(ramp(2))
+
+
 def types_of(dtypes):
     return {f"kind.{str(d).removeprefix('torch.')}": ramp(2, 3).abs().to(d) for d in dtypes}
 
@@ -63,6 +77,19 @@ def lightning():
         "optimizer_states": [{"state": {0: {"step": 1, "exp_avg": ramp(3)}}, "param_groups": [{"lr": 1e-4}]}],
         "lr_schedulers": [], "seen": {1, 2}, "size": torch.Size([1, 2]), "big": 1 << 40, "negative": -5,
         "device": torch.device("cpu"), "type": torch.float32, "hyper_parameters": {"unet": {"channels": [320, 640]}},
+    }
+
+
+def leftovers():
+    """Weights beside what training programs leave in a checkpoint: settings, paths, numbers of NumPy."""
+    weights = {"a.weight": ramp(2, 3), "b.bias": ramp(3, dtype=torch.float16)}
+    counts = collections.defaultdict(list, first=[1, 2])
+    return weights, {
+        "state_dict": weights, "loss": numpy.float32(0.25), "best": numpy.int64(3), "done": numpy.bool_(True),
+        "curve": numpy.arange(4.0), "table": numpy.zeros((2, 2), dtype=numpy.int32), "seen": frozenset([1, 2]),
+        "settings": argparse.Namespace(lr=1e-4, layers=[1, 2], path=pathlib.PosixPath("/tmp/run")), "counts": counts,
+        "rng": torch.get_rng_state()[:8], "note": b"bytes", "complex": 1 + 2j, "huge": -(1 << 62), "words": {"a", "b"},
+        "array": bytearray(b"xyz"), "tally": collections.Counter("abca"), "text": "\u00e9" * 300,
     }
 
 
@@ -98,11 +125,25 @@ def main():
         "twice_nested": (types_of(FLOATS), {"module": {"state_dict": types_of(FLOATS), "args": None}}),
         "mixed": ({"a": ramp(2)}, {"a": ramp(2), "step": 3, 5: ramp(4), "inner": {"b": ramp(3)}, "none": None}),
     }
+    good["leftovers"] = leftovers()
     for name, (tensors, saved) in good.items():
         torch.save(saved, folder / f"{name}.ckpt")
+        torch.save(saved, folder / f"legacy_{name}.pt", _use_new_zipfile_serialization=False)
         save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, folder / f"{name}.safetensors")
+    for protocol in (1, 3, 4, 5):
+        for name in ("lightning", "leftovers"):
+            saved = good[name][1]
+            torch.save(saved, folder / f"{name}_p{protocol}.ckpt", pickle_protocol=protocol)
+            torch.save(saved, folder / f"legacy_{name}_p{protocol}.pt", pickle_protocol=protocol,
+                       _use_new_zipfile_serialization=False)
+    torch.serialization.set_crc32_options(False)
+    torch.save(good["mixed"][1], folder / "mixed_nocrc.ckpt")
+    torch.serialization.set_crc32_options(True)
+    torch_forms.write(folder)
 
     sparse = torch.sparse_coo_tensor(torch.tensor([[0, 1]]), torch.ones(2), (2,))
+    Own.__module__ = "upscaler"
+    sys.modules["upscaler"] = types.SimpleNamespace(Own=Own)
     refused = {
         "module": torch.nn.Sequential(torch.nn.Linear(1, 1)), "list": [ramp(2)], "tensor": ramp(2), "number": 5,
         "complex": {"a": torch.zeros(2, dtype=torch.complex64)}, "sparse": {"a": sparse},
@@ -110,11 +151,12 @@ def main():
         "negative": {"a": torch.zeros(2, dtype=torch.complex64).conj().imag}, "code": {"a": ramp(2), "f": print},
         "empty": {}, "numbers": {"a": 1, "b": 2}, "deep_rank": {"a": ramp(1, 1, 1, 1, 1, 1, 1, 1, 1)},
         "meta": {"a": torch.zeros(2, device="meta")}, "f8_other": {"a": torch.zeros(2).to(torch.float8_e8m0fnu)},
+        "own_module": Own(),
     }
     for name, value in refused.items():
         torch.save(value, folder / f"refused_{name}.pt")
-    torch.save({"a": ramp(2)}, folder / "refused_legacy.pt", _use_new_zipfile_serialization=False)
-    torch.save({"a": ramp(2)}, folder / "refused_protocol4.pt", pickle_protocol=4)
+    for name in ("module", "own_module", "code"):
+        torch.save(refused[name], folder / f"refused_legacy_{name}.pt", _use_new_zipfile_serialization=False)
     torch.jit.script(torch.nn.Linear(1, 1)).save(folder / "refused_script.pt")
 
 

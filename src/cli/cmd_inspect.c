@@ -17,6 +17,7 @@
 #include "weights/arch_names.h"
 #include "weights/hashcache.h"
 #include "weights/keys.h"
+#include "weights/zip.h"
 
 /* ---- collecting ---- */
 
@@ -137,6 +138,10 @@ static void scan(struct sdg_inspection *r)
         r->inf += r->values[i].inf;
         r->bad_tensors += r->values[i].nan || r->values[i].inf;
     }
+    size_t unknown;
+    if (r->file.form == SDG_FORM_TORCH_ZIP && r->status == SDGEN_OK)
+        r->status = sdg_zip_check_crcs(&unknown, r->file.path, r->file.maps[0].data,
+                                       r->file.maps[0].size, sdg_physical_cores(), &r->verdict);
     if (r->bad_tensors && r->status == SDGEN_OK)
         r->status = sdg_fail(&r->verdict, SDGEN_ERR_MODEL,
                              "%s: %zu NaN and %zu infinite values in %zu tensors: pictures will be "

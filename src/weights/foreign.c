@@ -1,5 +1,4 @@
-/* foreign.c - see foreign.h: a table of the first bytes of files. Sources: torch/serialization.py
- * (MAGIC_NUMBER of the form before PyTorch 1.6, the tar form before 0.1.12), caffe2
+/* foreign.c - see foreign.h: a table of the first bytes of files. Sources: caffe2
  * inline_container.cc (PYTORCH1), git-lfs docs/spec.md, ggml docs/gguf.md, and the formats' own
  * specifications. */
 #include "weights/foreign.h"
@@ -23,14 +22,12 @@ struct signature {
 
 static const struct signature signatures[] = {
     AT(0, "version https://git-lfs", "is a Git LFS pointer, not the weights: " DOWNLOAD),
-    AT(0, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19",
-       "is a torch.save file in the form used before PyTorch 1.6: " CONVERT),
     AT(0, "\x80\x02", "is a bare pickle, not a torch.save file: " CONVERT),
     AT(0, "\x80\x03", "is a bare pickle, not a torch.save file: " CONVERT),
     AT(0, "\x80\x04", "is a bare pickle, not a torch.save file: " CONVERT),
     AT(0, "\x80\x05", "is a bare pickle, not a torch.save file: " CONVERT),
     AT(0, "PYTORCH1", "is a PyTorch container of a form that was given up in 2018: " CONVERT),
-    AT(257, "ustar", "is a tar archive: unpack it, or, if PyTorch wrote it, " CONVERT),
+    AT(257, "ustar", "is a tar archive, and not one of PyTorch's: unpack it"),
     AT(0, "7z\xbc\xaf\x27\x1c", "is a 7z archive: unpack it"),
     AT(0, "Rar!\x1a\x07", "is a RAR archive: unpack it"),
     AT(0, "\x1f\x8b", "is compressed with gzip: unpack it"),

@@ -6,10 +6,14 @@
  * view of the stored numbers, and stops at everything else. What it keeps of a file:
  *
  *     dict (also OrderedDict, Counter)   keys that are text, and all values
- *     tuple                              all values
+ *     tuple, list                        all values
  *     tensor, storage                    a view
  *     text, whole number, true, false    the value
- *     list, float, other objects         that they are there
+ *     float, bytes, set, other objects   that they are there
+ *
+ * All protocols from 1 to 5 are read (torch.save can write each of them; its own is 2), as far as
+ * their operations are needed for that. What a persistent id stands for depends on the form of the
+ * file and is asked of its reader.
  *
  * Values refer to each other and are never copied out or followed in recursion; operations, stack,
  * memo, nesting and sizes are bounded. */
@@ -55,6 +59,8 @@ struct sdg_pickle_tuple {
     struct sdg_pickle_value items[];
 };
 struct sdg_pickle_list {
+    struct sdg_pickle_value *items; /* [count] */
+    size_t count;
     uint32_t depth;
 };
 struct sdg_pickle_pair {
@@ -66,18 +72,23 @@ struct sdg_pickle_dict {
     uint32_t depth;
 };
 
-/* Finds the numbers that a persistent id names: `key` is text from the file. size: their bytes.
- * Errors: returns NULL. */
-typedef const uint8_t *(*sdg_pickle_find_fn)(void *user, uint64_t *size, const uint8_t *key,
-                                             size_t key_size);
+struct sdg_pickle_machine;
+
+/* What a persistent id stands for. Refuses through sdg_pickle_refuse (pickle_machine.h). */
+typedef sdgen_status (*sdg_pickle_persistent_fn)(struct sdg_pickle_value *result,
+                                                 struct sdg_pickle_machine *m,
+                                                 const struct sdg_pickle_value *id);
 
 struct sdg_pickle {
-    const char *path;    /* for messages */
-    const uint8_t *data; /* [size]: the pickle */
+    const char *path, *part; /* for messages: the file, and what it is called there */
+    const uint8_t *data;     /* [size]: the pickle */
     size_t size;
-    sdg_pickle_find_fn find;
+    size_t base;                         /* for messages: the byte of `part` where data begins */
+    sdg_pickle_persistent_fn persistent; /* NULL: it may hold no persistent ids */
     void *user;
-    void *pool; /* NULL at first; the result lives in it: free with sdg_pool_free */
+    void *pool;  /* NULL at first; the result lives in it: free with sdg_pool_free */
+    bool stream; /* something may follow the pickle */
+    size_t used; /* bytes of the pickle, once it has been run */
 };
 
 /* Runs the pickle to its end. Errors: SDGEN_ERR_FORMAT with file, byte and reason,
@@ -90,10 +101,10 @@ SDGEN_MUST_CHECK sdgen_status sdg_pickle_run(struct sdg_pickle_value *result, st
 
 enum sdg_pickle_role {
     SDG_ROLE_INERT,   /* stands for itself; calling it gives an object without meaning */
-    SDG_ROLE_DICT,    /* calling it gives a dict */
+    SDG_ROLE_DICT,    /* calling it gives a dict: empty, a copy, or of a list of pairs */
     SDG_ROLE_SIZE,    /* calling it gives its argument, a tuple */
     SDG_ROLE_TENSOR,  /* _rebuild_tensor, _v2 and _v3 */
-    SDG_ROLE_WRAPPER, /* calling it gives its first argument, a tensor */
+    SDG_ROLE_WRAPPER, /* calling it, or an object of it, gives its first argument, a tensor */
     SDG_ROLE_TYPED,   /* _rebuild_from_type_v2(function, type, arguments, state) */
     SDG_ROLE_STORAGE, /* a storage class, with its type of numbers */
     SDG_ROLE_DTYPE,   /* torch.float32 and its like */

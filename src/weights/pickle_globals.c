@@ -2,8 +2,9 @@
  *
  * The list is that of torch/_weights_only_unpickler.py (_get_allowed_globals) and of
  * stable-diffusion-webui's modules/safe.py, whose extra names old Stable Diffusion checkpoints
- * carry beside their weights. As in ComfyUI's comfy/checkpoint_pickle.py everything of
- * pytorch_lightning is an object without meaning. None of them is ever called. */
+ * carry beside their weights, and the settings that training programs leave there (OmegaConf,
+ * argparse). As in ComfyUI's comfy/checkpoint_pickle.py everything of pytorch_lightning is an
+ * object without meaning. None of them is ever called. */
 #include <string.h>
 
 #include "weights/pickle.h"
@@ -16,17 +17,24 @@
     {                                          \
         module, name, SDG_ROLE_##role, 0, NULL \
     }
-#define STORAGE(name, dtype)                         \
-    {                                                \
-        "torch", name, SDG_ROLE_STORAGE, dtype, NULL \
+#define STORAGE(name, dtype)                              \
+    {"torch", name, SDG_ROLE_STORAGE, dtype, NULL},       \
+    {                                                     \
+        "torch.cuda", name, SDG_ROLE_STORAGE, dtype, NULL \
     }
+#define CLASS(name)                                 \
+    {"torch", name, SDG_ROLE_INERT, 0, NULL},       \
+    {                                               \
+        "torch.cuda", name, SDG_ROLE_INERT, 0, NULL \
+    }
+#define BUILTIN(name) INERT("builtins", name), INERT("__builtin__", name)
 #define DTYPE(name, dtype)                         \
     {                                              \
         "torch", name, SDG_ROLE_DTYPE, dtype, NULL \
     }
-#define REFUSED(name, reason)                             \
-    {                                                     \
-        "torch._utils", name, SDG_ROLE_REFUSED, 0, reason \
+#define REFUSED(module, name, reason)             \
+    {                                             \
+        module, name, SDG_ROLE_REFUSED, 0, reason \
     }
 
 static const struct sdg_pickle_global globals[] = {
@@ -38,6 +46,7 @@ static const struct sdg_pickle_global globals[] = {
     ROLE("torch._tensor", "_rebuild_from_type_v2", TYPED),
     ROLE("collections", "OrderedDict", DICT),
     ROLE("collections", "Counter", DICT),
+    ROLE("collections", "defaultdict", DICT),
     ROLE("torch", "Size", SIZE),
 
     /* torch/storage.py, and torch/__init__.py for the types */
@@ -88,37 +97,79 @@ static const struct sdg_pickle_global globals[] = {
     DTYPE("quint4x2", SDG_TORCH_UNUSABLE),
     DTYPE("quint2x4", SDG_TORCH_UNUSABLE),
 
+    /* Before PyTorch 0.4 a Parameter or Variable was its class, called with a tensor. */
+    ROLE("torch.nn.parameter", "Parameter", WRAPPER),
+    ROLE("torch.nn.parameter", "Buffer", WRAPPER),
+    ROLE("torch.autograd.variable", "Variable", WRAPPER),
+
     INERT("torch", "Tensor"),
-    INERT("torch.nn.parameter", "Parameter"),
-    INERT("torch.nn.parameter", "Buffer"),
+    /* Classes that tensors had before PyTorch 0.4. */
+    CLASS("FloatTensor"),
+    CLASS("HalfTensor"),
+    CLASS("BFloat16Tensor"),
+    CLASS("DoubleTensor"),
+    CLASS("LongTensor"),
+    CLASS("IntTensor"),
+    CLASS("ShortTensor"),
+    CLASS("CharTensor"),
+    CLASS("ByteTensor"),
+    CLASS("BoolTensor"),
     INERT("torch.nn.modules.container", "ParameterDict"),
     INERT("torch", "device"),
     INERT("torch.serialization", "_get_layout"),
     INERT("_codecs", "encode"),
-    INERT("builtins", "bytearray"),
-    INERT("builtins", "set"),
-    INERT("builtins", "complex"),
-    INERT("__builtin__", "bytearray"),
-    INERT("__builtin__", "set"),
-    INERT("__builtin__", "complex"),
+    BUILTIN("bytearray"),
+    BUILTIN("set"),
+    BUILTIN("frozenset"),
+    BUILTIN("complex"),
+    BUILTIN("object"),
+    BUILTIN("dict"),
+    BUILTIN("list"),
+    BUILTIN("tuple"),
+    BUILTIN("int"),
+    BUILTIN("float"),
+    BUILTIN("str"),
+    BUILTIN("bool"),
+    INERT("copy_reg", "_reconstructor"),
+    INERT("copyreg", "_reconstructor"),
+    INERT("typing", "Any"),
+    INERT("argparse", "Namespace"),
+    INERT("pathlib", "PosixPath"),
+    INERT("pathlib", "WindowsPath"),
+    INERT("omegaconf.dictconfig", "DictConfig"),
+    INERT("omegaconf.listconfig", "ListConfig"),
+    INERT("omegaconf.base", "ContainerMetadata"),
+    INERT("omegaconf.base", "Metadata"),
+    INERT("omegaconf.nodes", "AnyNode"),
     INERT("numpy.core.multiarray", "scalar"),
     INERT("numpy.core.multiarray", "_reconstruct"),
     INERT("numpy._core.multiarray", "scalar"),
     INERT("numpy._core.multiarray", "_reconstruct"),
+    INERT("numpy.core.numeric", "_frombuffer"),
+    INERT("numpy._core.numeric", "_frombuffer"),
     INERT("numpy", "dtype"),
     INERT("numpy", "ndarray"),
     INERT("numpy.dtypes", "Float64DType"),
 
-    REFUSED("_rebuild_qtensor", "quantised tensors are not read"),
-    REFUSED("_rebuild_sparse_tensor", "sparse tensors are not read"),
-    REFUSED("_rebuild_nested_tensor", "nested tensors are not read"),
-    REFUSED("_rebuild_meta_tensor_no_storage", "tensors without numbers are not read"),
-    REFUSED("_rebuild_wrapper_subclass", "tensors of own types are not read"),
-    REFUSED("_rebuild_device_tensor_from_numpy", "tensors kept as NumPy arrays are not read"),
-    REFUSED("_rebuild_device_tensor_from_cpu_tensor", "tensors of other devices are not read"),
+    REFUSED("torch._utils", "_rebuild_qtensor", "quantised tensors are not read"),
+    REFUSED("torch._utils", "_rebuild_sparse_tensor", "sparse tensors are not read"),
+    REFUSED("torch._utils", "_rebuild_nested_tensor", "nested tensors are not read"),
+    REFUSED("torch._utils", "_rebuild_meta_tensor_no_storage",
+            "tensors without numbers are not read"),
+    REFUSED("torch._utils", "_rebuild_wrapper_subclass", "tensors of own types are not read"),
+    REFUSED("torch._utils", "_rebuild_device_tensor_from_numpy",
+            "tensors kept as NumPy arrays are not read"),
+    REFUSED("torch._utils", "_rebuild_device_tensor_from_cpu_tensor",
+            "tensors of other devices are not read"),
+    REFUSED("torch.storage", "_load_from_bytes", "a pickle inside of a pickle is not read"),
 };
 
-static const struct sdg_pickle_global lightning = INERT("pytorch_lightning", "*");
+/* With all that is below them. */
+static const struct sdg_pickle_global packages[] = {
+    INERT("pytorch_lightning", "*"),
+    INERT("lightning", "*"),
+    INERT("lightning_fabric", "*"),
+};
 
 static bool same(const uint8_t *text, size_t size, const char *wanted)
 {
@@ -131,9 +182,11 @@ const struct sdg_pickle_global *sdg_pickle_global_find(const uint8_t *module, si
     for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
         if (same(module, module_size, globals[i].module) && same(name, name_size, globals[i].name))
             return &globals[i];
-    const size_t n = strlen(lightning.module);
-    if (module_size >= n && memcmp(module, lightning.module, n) == 0 &&
-        (module_size == n || module[n] == '.'))
-        return &lightning;
+    for (size_t i = 0; i < sizeof packages / sizeof *packages; i++) {
+        const size_t n = strlen(packages[i].module);
+        if (module_size >= n && memcmp(module, packages[i].module, n) == 0 &&
+            (module_size == n || module[n] == '.'))
+            return &packages[i];
+    }
     return NULL;
 }

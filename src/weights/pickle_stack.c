@@ -8,7 +8,13 @@
 
 #include "weights/pool.h"
 
-enum { STACK_MAX = 65536, MARKS_MAX = 4096, MEMO_MAX = 1000000, DEPTH_MAX = 64 };
+enum {
+    STACK_MAX = 65536,
+    MARKS_MAX = 4096,
+    MEMO_MAX = 1000000,
+    MEMO_AHEAD = 256, /* picklers count up; a larger gap would be memory without a reason */
+    DEPTH_MAX = 64
+};
 
 /* Makes room for one more item of an array that doubles; NULL without memory. */
 static void *grown(void *array, size_t *room, size_t count, size_t item)
@@ -114,7 +120,7 @@ sdgen_status sdg_pickle_push_list(struct sdg_pickle_machine *m)
 {
     struct sdg_pickle_list *list = sdg_pool_alloc(&m->p->pool, sizeof *list);
     if (!list) return sdg_pickle_no_memory(m);
-    list->depth = 1;
+    *list = (struct sdg_pickle_list) {.depth = 1};
     return sdg_pickle_push(m, (struct sdg_pickle_value) {.kind = SDG_PICKLE_LIST, .as.list = list});
 }
 
@@ -134,39 +140,57 @@ sdgen_status sdg_pickle_push_dict(struct sdg_pickle_machine *m)
     return status == SDGEN_OK ? sdg_pickle_push(m, v) : status;
 }
 
+/* Room for one more item of an array of n in the pool: it doubles at every power of two. */
+static sdgen_status more_room(void **array, struct sdg_pickle_machine *m, size_t n, size_t item)
+{
+    if (n != 0 && (n < 4 || (n & (n - 1)) != 0)) return SDGEN_OK;
+    void *more = sdg_pool_alloc(&m->p->pool, (n ? 2 * n : 4) * item);
+    if (!more) return sdg_pickle_no_memory(m);
+    if (n) memcpy(more, *array, n * item);
+    *array = more;
+    return SDGEN_OK;
+}
+
 sdgen_status sdg_pickle_append(struct sdg_pickle_machine *m, size_t n)
 {
     sdgen_status status;
     SDG_TRY(sdg_pickle_need(m, n + 1));
     m->count -= n;
-    const struct sdg_pickle_value *list = &m->stack[m->count - 1];
-    if (list->kind != SDG_PICKLE_LIST)
+    if (m->stack[m->count - 1].kind != SDG_PICKLE_LIST)
         return sdg_pickle_refuse(m, "items are appended to what is no list; " SDG_PICKLE_HOSTILE);
+    struct sdg_pickle_list *list = m->stack[m->count - 1].as.list;
     for (size_t i = 0; i < n; i++) {
         const struct sdg_pickle_value *item = &m->stack[m->count + i];
-        if (item->kind == SDG_PICKLE_LIST && item->as.list == list->as.list)
+        void *items = list->items;
+        if (item->kind == SDG_PICKLE_LIST && item->as.list == list)
             return sdg_pickle_refuse(m, "a list holds itself; " SDG_PICKLE_HOSTILE);
-        SDG_TRY(take_in(&list->as.list->depth, m, item));
+        SDG_TRY(take_in(&list->depth, m, item));
+        SDG_TRY(more_room(&items, m, list->count, sizeof *item));
+        list->items = items;
+        list->items[list->count++] = *item;
     }
 fail:
     return status;
 }
 
-/* Appends one pair; the room of an array in the pool doubles at every power of two. */
-static sdgen_status add_pair(struct sdg_pickle_machine *m, struct sdg_pickle_dict *d,
-                             const struct sdg_pickle_value *pair)
+sdgen_status sdg_pickle_set_item(struct sdg_pickle_dict *dict, struct sdg_pickle_machine *m,
+                                 const struct sdg_pickle_value *pair)
 {
-    const size_t n = d->count;
-    if (n == 0 || (n >= 4 && (n & (n - 1)) == 0)) {
-        struct sdg_pickle_pair *more = sdg_pool_alloc(&m->p->pool, (n ? 2 * n : 4) * sizeof *more);
-        if (!more) return sdg_pickle_no_memory(m);
-        if (n) memcpy(more, d->pairs, n * sizeof *more);
-        d->pairs = more;
+    sdgen_status status;
+    void *pairs = dict->pairs;
+    if (pair[1].kind == SDG_PICKLE_DICT && pair[1].as.dict == dict)
+        return sdg_pickle_refuse(m, "a dict holds itself; " SDG_PICKLE_HOSTILE);
+    SDG_TRY(take_in(&dict->depth, m, &pair[0]));
+    SDG_TRY(take_in(&dict->depth, m, &pair[1]));
+    if (pair[0].kind != SDG_PICKLE_TEXT) {
+        dict->others++;
+        return SDGEN_OK;
     }
-    d->pairs[n].key = pair[0];
-    d->pairs[n].value = pair[1];
-    d->count++;
-    return SDGEN_OK;
+    SDG_TRY(more_room(&pairs, m, dict->count, sizeof *dict->pairs));
+    dict->pairs = pairs;
+    dict->pairs[dict->count++] = (struct sdg_pickle_pair) {pair[0], pair[1]};
+fail:
+    return status;
 }
 
 sdgen_status sdg_pickle_set_items(struct sdg_pickle_machine *m, size_t n)
@@ -178,17 +202,29 @@ sdgen_status sdg_pickle_set_items(struct sdg_pickle_machine *m, size_t n)
     const struct sdg_pickle_value *dict = &m->stack[m->count - 1];
     if (dict->kind != SDG_PICKLE_DICT)
         return sdg_pickle_refuse(m, "items are set in what is no dict; " SDG_PICKLE_HOSTILE);
-    for (size_t i = 0; i < n; i += 2) {
-        const struct sdg_pickle_value *pair = &m->stack[m->count + i];
-        if (pair[1].kind == SDG_PICKLE_DICT && pair[1].as.dict == dict->as.dict)
-            return sdg_pickle_refuse(m, "a dict holds itself; " SDG_PICKLE_HOSTILE);
-        SDG_TRY(take_in(&dict->as.dict->depth, m, &pair[0]));
-        SDG_TRY(take_in(&dict->as.dict->depth, m, &pair[1]));
-        if (pair[0].kind == SDG_PICKLE_TEXT)
-            SDG_TRY(add_pair(m, dict->as.dict, pair));
-        else
-            dict->as.dict->others++;
-    }
+    for (size_t i = 0; i < n; i += 2)
+        SDG_TRY(sdg_pickle_set_item(dict->as.dict, m, &m->stack[m->count + i]));
+fail:
+    return status;
+}
+
+sdgen_status sdg_pickle_add_members(struct sdg_pickle_machine *m, size_t n)
+{
+    sdgen_status status;
+    SDG_TRY(sdg_pickle_need(m, n + 1));
+    m->count -= n;
+    if (m->stack[m->count - 1].kind != SDG_PICKLE_INERT)
+        return sdg_pickle_refuse(m, "members are added to what is no set; " SDG_PICKLE_HOSTILE);
+fail:
+    return status;
+}
+
+sdgen_status sdg_pickle_frozen_set(struct sdg_pickle_machine *m, size_t n)
+{
+    sdgen_status status;
+    SDG_TRY(sdg_pickle_need(m, n));
+    m->count -= n;
+    return sdg_pickle_push(m, (struct sdg_pickle_value) {.kind = SDG_PICKLE_INERT});
 fail:
     return status;
 }
@@ -210,6 +246,10 @@ sdgen_status sdg_pickle_put(struct sdg_pickle_machine *m, uint64_t id)
     if (id >= MEMO_MAX)
         return sdg_pickle_refuse(m, "more than %d remembered values; " SDG_PICKLE_HOSTILE,
                                  MEMO_MAX);
+    if (id > 2 * m->memo_set + MEMO_AHEAD)
+        return sdg_pickle_refuse(
+            m, "value %u is remembered after only %zu others; " SDG_PICKLE_HOSTILE, (unsigned)id,
+            m->memo_set);
     if (id >= m->memo_room) {
         size_t room = m->memo_room ? m->memo_room : 256;
         while (room <= id) room *= 2;
@@ -219,9 +259,16 @@ sdgen_status sdg_pickle_put(struct sdg_pickle_machine *m, uint64_t id)
         m->memo = more;
         m->memo_room = room;
     }
+    m->memo_set += !m->memo[id].set;
     m->memo[id] = (struct sdg_pickle_memo) {m->stack[m->count - 1], true};
 fail:
     return status;
+}
+
+/* The id is how many there are. */
+sdgen_status sdg_pickle_memoize(struct sdg_pickle_machine *m)
+{
+    return sdg_pickle_put(m, m->memo_set);
 }
 
 sdgen_status sdg_pickle_get(struct sdg_pickle_machine *m, uint64_t id)

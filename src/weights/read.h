@@ -33,6 +33,10 @@ SDGEN_MUST_CHECK sdgen_status sdg_torchfile_read(struct sdg_weights *w, const ui
 
 SDGEN_MUST_CHECK sdgen_status sdg_gguf_read(struct sdg_weights *w, const uint8_t *data, size_t size,
                                             sdgen_error *err);
+SDGEN_MUST_CHECK sdgen_status sdg_torchlegacy_read(struct sdg_weights *w, const uint8_t *data,
+                                                   size_t size, sdgen_error *err);
+SDGEN_MUST_CHECK sdgen_status sdg_torchtar_read(struct sdg_weights *w, const uint8_t *data,
+                                                size_t size, sdgen_error *err);
 
 /* A new zeroed entry at the end of w->entries, with room for a name of name_size bytes and a NUL.
  * *name is that room; the pointer to the entry is good until the next call. */

@@ -24,8 +24,14 @@ const char *sdg_torch_window(struct sdg_torch_tensor *t, const struct sdg_torch_
             return "a tensor reaches beyond its storage";
     }
     if (bytes > 0 && last >= room) return "a tensor reaches beyond its storage";
-    t->data = s->data + (uint64_t)offset * item;
+    t->storage = s;
+    t->first = (uint64_t)offset;
     return NULL;
+}
+
+const uint8_t *sdg_torch_data(const struct sdg_torch_tensor *t)
+{
+    return t->storage->data + t->first * sdg_dtype_size(t->dtype);
 }
 
 bool sdg_torch_contiguous(const struct sdg_torch_tensor *t)
@@ -65,12 +71,13 @@ void sdg_torch_gather(void *y, const struct sdg_torch_tensor *t)
     const size_t item = sdg_dtype_size(t->dtype);
     const int inner = t->rank - 1;
     const size_t row = t->rank ? (size_t)t->shape[inner] : 1;
+    const uint8_t *data = sdg_torch_data(t);
     size_t rows = 1, at = 0; /* at: element where the current row begins */
     int64_t index[SDG_MAX_DIMS] = {0};
     for (int i = 0; i < inner; i++) rows *= (size_t)t->shape[i];
     if (row == 0) return;
     for (size_t r = 0; r < rows; r++) {
-        gather_row((uint8_t *)y + r * row * item, t->data + at * item, row,
+        gather_row((uint8_t *)y + r * row * item, data + at * item, row,
                    t->rank ? (size_t)t->stride[inner] : 0, item);
         for (int i = inner - 1; i >= 0; i--) { /* the next row, as an odometer counts */
             at += (size_t)t->stride[i];

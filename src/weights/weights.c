@@ -17,6 +17,7 @@
 #include "weights/pool.h"
 #include "weights/read.h"
 #include "weights/safetensors.h"
+#include "weights/torchforms.h"
 
 sdgen_status sdg_weights_no_memory(const struct sdg_weights *w, sdgen_error *err)
 {
@@ -116,6 +117,8 @@ sdgen_status sdg_weights_read(struct sdg_weights *w, const uint8_t *data, size_t
         return sdg_fail(err, SDGEN_ERR_FORMAT, "%s: is empty; download it again", w->path);
     if (size >= 4 && memcmp(data, "PK\x03\x04", 4) == 0)
         return sdg_torchfile_read(w, data, size, err);
+    if (sdg_torchlegacy_is(data, size)) return sdg_torchlegacy_read(w, data, size, err);
+    if (sdg_torchtar_is(data, size)) return sdg_torchtar_read(w, data, size, err);
     if (size >= 4 && memcmp(data, SDG_GGUF_MAGIC, 4) == 0) return sdg_gguf_read(w, data, size, err);
     if (sdg_safetensors_is(data, size)) return sdg_safetensors_read(w, data, size, err);
     if ((foreign = sdg_foreign_form(data, size)))
@@ -252,6 +255,8 @@ const char *sdg_form_name(enum sdg_form form)
     switch (form) {
     case SDG_FORM_SAFETENSORS: return "safetensors";
     case SDG_FORM_TORCH_ZIP: return "torch zip";
+    case SDG_FORM_TORCH_LEGACY: return "torch legacy";
+    case SDG_FORM_TORCH_TAR: return "torch tar";
     case SDG_FORM_GGUF: return "GGUF";
     case SDG_FORM_DDUF: return "DDUF";
     case SDG_FORM_SHARDS: return "shards";

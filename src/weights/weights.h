@@ -1,10 +1,12 @@
 /* weights.h - a checkpoint of any supported form as a list of named tensor views.
  *
  * The form is told from the content, not from the file name: safetensors.c, torchfile.c (zip +
- * pickle), gguf.c, dduf.c (an archive of a whole model), shards.c (an index and its files),
- * folder.c (diffusers' layout, one component of it, or a cache of the model hub). Views point into
- * the mapped files (or, for the rare tensor that is not stored as its network reads it, into memory
- * owned by the weights) and live until sdg_weights_close. Nothing in a file is ever executed. */
+ * The form is told from the content, not from the file name: safetensors.c, torchfile.c (zip +
+ * pickle), torchlegacy.c and torchtar.c (what PyTorch wrote before), gguf.c, dduf.c (an archive of
+ * a whole model), shards.c (an index and its files), folder.c (diffusers' layout, one component of
+ * it, or a cache of the model hub). Views point into the mapped files (or, for the rare tensor that
+ * is not stored as its network reads it, into memory owned by the weights) and live until
+ * sdg_weights_close. Nothing in a file is ever executed. */
 #ifndef SDG_WEIGHTS_H
 #define SDG_WEIGHTS_H
 
@@ -16,6 +18,8 @@
 enum sdg_form {
     SDG_FORM_SAFETENSORS,
     SDG_FORM_TORCH_ZIP,
+    SDG_FORM_TORCH_LEGACY,
+    SDG_FORM_TORCH_TAR,
     SDG_FORM_GGUF,
     SDG_FORM_DDUF,
     SDG_FORM_SHARDS, /* an index.json and the files it names */

@@ -185,6 +185,7 @@ static sdgen_status read_central(struct sdg_zip_entry *e, uint64_t *next, const 
                                  .name_size = name_size,
                                  .size = get32(p + 20),
                                  .method = get16(p + 10),
+                                 .crc = get32(p + 16),
                                  .local = get32(p + 42)};
     *next = at + CENTRAL_SIZE + name_size + extra + comment;
     if (!is_good_name(e->name, name_size))

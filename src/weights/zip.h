@@ -7,6 +7,7 @@
 #ifndef SDG_WEIGHTS_ZIP_H
 #define SDG_WEIGHTS_ZIP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "base/status.h"
 
@@ -17,6 +18,7 @@ struct sdg_zip_entry {
     uint64_t local; /* offset of the local header */
     uint32_t name_size;
     uint32_t method; /* of compression; 0: none */
+    uint32_t crc;    /* CRC-32 of what is stored, as the directory says; 0: not computed */
 };
 
 struct sdg_zip {
@@ -36,5 +38,17 @@ void sdg_zip_close(struct sdg_zip *z);
 
 /* NULL when there is none. */
 struct sdg_zip_entry *sdg_zip_find(const struct sdg_zip *z, const char *name);
+
+/* Whether what is stored is what its CRC says. torch.save can be told to compute none
+ * (torch.serialization.set_crc32_options) and writes 0 then, which is never wrong here. Reads every
+ * byte of the entry. */
+bool sdg_zip_crc_is_right(const struct sdg_zip_entry *e);
+
+/* The same of every entry of the archive data [size], on `threads` threads. Errors:
+ * SDGEN_ERR_FORMAT with the name of the first that is wrong and how many there are; those of
+ * sdg_zip_open. *unknown: entries without a CRC. */
+SDGEN_MUST_CHECK sdgen_status sdg_zip_check_crcs(size_t *unknown, const char *path,
+                                                 const uint8_t *data, size_t size, int threads,
+                                                 sdgen_error *err);
 
 #endif

@@ -3,24 +3,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include "fuzz.h"
-#include "weights/pickle.h"
+#include "weights/pickle_machine.h"
 #include "weights/pool.h"
 
 static const uint8_t storage[64];
 
-static const uint8_t *find(void *user, uint64_t *size, const uint8_t *key, size_t key_size)
+static sdgen_status find(struct sdg_pickle_value *result, struct sdg_pickle_machine *m,
+                         const struct sdg_pickle_value *id)
 {
-    (void)user;
-    (void)key;
-    *size = key_size == 1 ? 16 : sizeof storage;
-    return storage;
+    struct sdg_pickle_storage s;
+    const sdgen_status status = sdg_pickle_storage_id(&s, m, id, 5);
+    if (status != SDGEN_OK) return status;
+    if (s.bytes > sizeof storage) return sdg_pickle_refuse(m, "the storage is too large");
+    struct sdg_torch_storage *t = sdg_pool_alloc(&m->p->pool, sizeof *t);
+    if (!t) abort();
+    *t = (struct sdg_torch_storage) {storage, s.bytes, s.class->dtype};
+    *result = (struct sdg_pickle_value) {.kind = SDG_PICKLE_STORAGE, .as.storage = t};
+    return SDGEN_OK;
 }
 
 /* Spreads a tensor out as the reader of files would. */
 static void check(const struct sdg_torch_tensor *t)
 {
     size_t bytes = 0;
-    if (t->data < storage || t->data > storage + sizeof storage) abort();
+    const uint8_t *data = sdg_torch_data(t);
+    if (data < storage || data > storage + sizeof storage) abort();
     if (!sdg_shape_bytes(&bytes, t->shape, t->rank, sdg_dtype_size(t->dtype))) abort();
     if (bytes > 1 << 20) return;
     if (sdg_torch_contiguous(t) && bytes > sizeof storage) abort();
@@ -32,7 +39,8 @@ static void check(const struct sdg_torch_tensor *t)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct sdg_pickle p = {.path = "input", .data = data, .size = size, .find = find};
+    struct sdg_pickle p = {
+        .path = "input", .part = "pickle", .data = data, .size = size, .persistent = find};
     struct sdg_pickle_value top;
     sdgen_error err = {0};
     if (sdg_pickle_run(&top, &p, &err) != SDGEN_OK) {
