@@ -17,7 +17,7 @@ struct map {
 /* What all blocks of one pass share. */
 struct pass {
     struct sdg_ops *o;
-    const float *emb; /* SiLU(time embedding), [n][time_width] */
+    const struct sdg_unet_time *time;
     const struct sdg_unet_condition *condition;
     size_t n;
 };
@@ -66,7 +66,7 @@ static const struct sdg_beside alone = {0};
 static void run_block(const struct pass *p, const struct map *y, const struct map *x,
                       struct sdg_beside beside, const struct sdg_unet_block *b)
 {
-    sdg_unet_resblock(p->o, y->data, x->data, beside, p->emb, &b->res, p->n, x->h, x->w);
+    sdg_unet_resblock(p->o, y->data, x->data, beside, p->time, &b->res, p->n, x->h, x->w);
     if (b->transformer.depth)
         sdg_unet_transform(p->o, y->data, p->condition, &b->transformer, p->n, y->h * y->w);
 }
@@ -86,7 +86,7 @@ static struct map middle_block(const struct pass *p, const struct map *x, const 
     const struct map y = take_map(p, x->h, x->w, m->middle->res.c_out);
     run_block(p, &y, x, alone, m->middle);
     if (m->config.middle > 1)
-        sdg_unet_resblock(p->o, y.data, y.data, alone, p->emb, &m->middle_res2, p->n, y.h, y.w);
+        sdg_unet_resblock(p->o, y.data, y.data, alone, p->time, &m->middle_res2, p->n, y.h, y.w);
     return y;
 }
 
@@ -153,9 +153,8 @@ void sdg_unet_forward(struct sdg_ops *o, float *y, const float *x, const float *
                       size_t n, size_t h, size_t w, enum sdg_unet_upsampling upsampling)
 {
     const size_t mark = sdg_arena_mark(o->work);
-    float *emb = sdg_arena_floats(o->work, n * (size_t)m->config.time_width);
-    sdg_unet_embed(o, emb, t, condition, m, n);
-    const struct pass p = {.o = o, .emb = emb, .condition = condition, .n = n};
+    const struct sdg_unet_time time = sdg_unet_embed(o, t, condition, m, n);
+    const struct pass p = {.o = o, .time = &time, .condition = condition, .n = n};
 
     struct map skips[SDG_UNET_MAX_BLOCKS];
     skips[0] = read_input(&p, x, m, h, w);

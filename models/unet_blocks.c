@@ -1,6 +1,8 @@
 /* unet_blocks.c - see unet_blocks.h. The wiring between the blocks is unet.c's. */
 #include "models/unet_blocks.h"
 
+#include <string.h>
+
 /* Two epsilons live in one network: the transformer's GroupNorm was made by another hand. */
 #define TRANSFORMER_NORM_EPS 1e-6f
 #define LAYERNORM_EPS 1e-5f
@@ -8,8 +10,8 @@
 /* ---- residual block -------------------------------------------------------------------------- */
 
 void sdg_unet_resblock(struct sdg_ops *o, float *y, const float *x, struct sdg_beside beside,
-                       const float *emb, const struct sdg_unet_resblock *r, size_t n, size_t h,
-                       size_t w)
+                       const struct sdg_unet_time *t, const struct sdg_unet_resblock *r, size_t n,
+                       size_t h, size_t w)
 {
     const size_t c_in = (size_t)r->c_in, c_out = (size_t)r->c_out, mark = sdg_arena_mark(o->work);
     const struct sdg_conv_geometry same = sdg_conv_same(n, h, w, 3);
@@ -17,7 +19,9 @@ void sdg_unet_resblock(struct sdg_ops *o, float *y, const float *x, struct sdg_b
 
     float *time = sdg_arena_floats(o->work, n * c_out);
     float *inner = sdg_arena_floats(o->work, n * h * w * c_out);
-    sdg_op_linear(o, time, emb, NULL, &r->time, n, 1, false);
+    sdg_op_linear(o, time, t->emb, NULL, &r->time, t->shared ? 1 : n, 1, false);
+    for (size_t i = 1; t->shared && !o->dry && i < n; i++)
+        memcpy(time + i * c_out, time, c_out * sizeof *time);
     sdg_op_groupnorm_beside(o, &pro, x, beside, &r->norm1, n, h * w, c_in, SDG_UNET_GROUPS,
                             SDG_UNET_NORM_EPS, true);
     sdg_op_conv(o, inner, x, &pro, &r->conv1, time, NULL, &same);

@@ -1,5 +1,6 @@
 /* unet_time.c - numbers as waves, and the time embedding of the UNet made of them (see unet.h). */
 #include <math.h>
+#include <string.h>
 
 #include "models/unet_blocks.h"
 
@@ -50,8 +51,8 @@ static void two_layers(struct sdg_ops *o, float *y, const float *x, const struct
     sdg_arena_release(o->work, mark);
 }
 
-void sdg_unet_embed(struct sdg_ops *o, float *emb, const float *t,
-                    const struct sdg_unet_condition *condition, const struct sdg_unet *m, size_t n)
+static void embed(struct sdg_ops *o, float *emb, const float *t,
+                  const struct sdg_unet_condition *condition, const struct sdg_unet *m, size_t n)
 {
     const size_t c = (size_t)m->config.model_channels, d = (size_t)m->config.time_width;
     const size_t mark = sdg_arena_mark(o->work);
@@ -63,4 +64,29 @@ void sdg_unet_embed(struct sdg_ops *o, float *emb, const float *t,
     if (m->config.label) two_layers(o, emb, condition->label, &m->label1, &m->label2, n, d, true);
     sdg_op_activate(o, emb, emb, SDG_SILU, n * d);
     sdg_arena_release(o->work, mark);
+}
+
+/* Whether all n rows [n][c] are the first one, bit by bit. */
+static bool same_rows(const float *x, size_t n, size_t c)
+{
+    for (size_t i = 1; i < n; i++)
+        if (memcmp(x, x + i * c, c * sizeof *x) != 0) return false;
+    return true;
+}
+
+static bool is_shared(const float *t, const struct sdg_unet_condition *condition,
+                      const struct sdg_unet_config *c, size_t n)
+{
+    return same_rows(t, n, 1) && (!c->label || same_rows(condition->label, n, (size_t)c->label)) &&
+           (!c->time_cond || same_rows(condition->guidance, n, (size_t)c->time_cond));
+}
+
+struct sdg_unet_time sdg_unet_embed(struct sdg_ops *o, const float *t,
+                                    const struct sdg_unet_condition *condition,
+                                    const struct sdg_unet *m, size_t n)
+{
+    float *emb = sdg_arena_floats(o->work, n * (size_t)m->config.time_width);
+    const bool shared = !o->dry && is_shared(t, condition, &m->config, n);
+    embed(o, emb, t, condition, m, shared ? 1 : n);
+    return (struct sdg_unet_time) {emb, shared};
 }

@@ -270,7 +270,8 @@ static void check_unet(struct subject *s)
 
 static void run_middle_res(struct sdg_ops *o, const struct job *j)
 {
-    sdg_unet_resblock(o, j->y, j->x, (struct sdg_beside) {0}, j->t, &j->m->unet.middle->res, 1,
+    const struct sdg_unet_time time = {j->t, false};
+    sdg_unet_resblock(o, j->y, j->x, (struct sdg_beside) {0}, &time, &j->m->unet.middle->res, 1,
                       j->h, j->w);
 }
 
