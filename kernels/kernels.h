@@ -16,7 +16,12 @@
 #include <stddef.h>
 #include "cpu.h"
 
-/* What a matrix product reads: the type of A and of packed B. Products are summed in f32. */
+/* What a matrix product reads: the type of A and of packed B. Products are summed in f32.
+ * A third one, int8, is not built. Its place in these contracts: prep rounds each row to 8 bits by
+ * a scale of its own and leaves the scale behind the row, pack does the same to each column of a
+ * panel; k_step is 4 (VPDPBUSD, SDOT) or 64 (TDPBSSD); run sums in int32, where no order matters,
+ * and leaves base + bias + scale_row scale_column sum. Softmax, norms and Winograd's transforms
+ * would stay in f32. */
 enum sdg_matmul_input { SDG_INPUT_F32, SDG_INPUT_BF16 };
 
 /* How pack lays out a panel of nr columns of B: an id that travels with packed panels, so that a
@@ -25,6 +30,7 @@ enum sdg_matmul_layout {
     SDG_MATMUL_K_MAJOR, /* f32 [k][nr]: the nr values of one k side by side */
     SDG_MATMUL_PAIRS,   /* bf16 [k/2][nr][2]: the two values of a pair of k side by side */
     SDG_MATMUL_TILES    /* bf16 [k/32][nr/16][16][16][2]: tiles of 16 pairs by 16 columns */
+    /* of int8: quads [k/4][nr][4], tiles [k/64][nr/16][16][16][4], f32 scales [nr] behind them */
 };
 
 /* One panel's part of a product:

@@ -29,7 +29,8 @@ struct sdg_ops {
     struct sdg_arena *work;
     int threads;
     bool bf16;               /* matrix products round their inputs to bf16; sums stay f32; not
-                                where there is one token: time embeddings */
+                                where there is one token: time embeddings. (With int8 this becomes
+                                an enum sdg_matmul_input) */
     bool exact_conv;         /* convolutions multiply tap by tap: no Winograd, no phase filters */
     struct sdg_packs *packs; /* packed weights, or NULL; a dry run notes which ones are read */
     bool dry;
