@@ -87,6 +87,8 @@ typedef struct sdgen_load_params {
     const char *precision; /* "f32", "bf16": what matrix products round their inputs to; NULL and
                               "auto": bf16 where the processor gains from it */
     int exact_conv;        /* convolutions product by product, without Winograd's transforms */
+    const char *cache;     /* folder in which packed weights are kept for the next start; "": the
+                              user's own ($XDG_CACHE_HOME/sdgen/packs); NULL: nowhere */
     int use_ema;           /* take the EMA weights where the file holds both */
     sdgen_log_fn log;      /* may be NULL */
     sdgen_progress_fn progress; /* may be NULL; SDGEN_STAGE_LOAD events */

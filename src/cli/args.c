@@ -237,6 +237,8 @@ static int act(struct walk *w, const struct sdg_arg *a)
 static int next_value(struct walk *w, const struct sdg_arg *a, const char *called)
 {
     const char *text = w->at + 1 < w->argc ? w->argv[w->at + 1] : NULL;
+    if (a->without && (!text || text[0] == '-'))
+        return sdg_args_value(w->values, a, called, a->without);
     if (!text) return sdg_say_usage("%s needs a value (%s)", called, a->value);
     if (strncmp(text, "--", 2) == 0 && find_long(w->command, text + 2, strlen(text + 2)))
         return sdg_say_usage("%s needs a value (%s), not the option %s; if it is meant, write "

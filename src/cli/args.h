@@ -45,6 +45,7 @@ struct sdg_arg {
     size_t at; /* offsetof the value */
     double min, max;
     const char *value;            /* what help calls the value: "FILE" */
+    const char *without;          /* the value where none follows; NULL: one must */
     const char *aliases;          /* other long spellings, separated by '|', or NULL */
     const char *choices;          /* "a|b|c" or NULL */
     const char *(*choice)(int i); /* or the i-th choice, NULL past the end */

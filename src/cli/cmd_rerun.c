@@ -75,7 +75,8 @@ static int note_options(struct work *w, bool *wants_next, char *word)
         }
         r->given[r->given_count++] = a;
         if (spelled_out || takes_value(a)) {
-            *wants_next = takes_value(a) && !(spelled_out ? word[2 + length] : s[1]);
+            *wants_next = takes_value(a) && !a->without && /* else only "--name=value" has one */
+                          !(spelled_out ? word[2 + length] : s[1]);
             break;
         }
     }

@@ -116,7 +116,7 @@ static void zsh_spec(FILE *out, const struct sdg_arg *a, const char *dashes, con
     fprintf(out, "            '%s%.*s[", dashes, (int)length, name);
     zsh_text(out, a->brief[0] ? a->brief : a->name);
     putc(']', out);
-    if (a->value) fprintf(out, ":%s:", a->value);
+    if (a->value) fprintf(out, "%s:%s:", a->without ? ":" : "", a->value);
     if (a->kind == SDG_ARG_FILE) fputs("_files", out);
     if (a->kind == SDG_ARG_FOLDER) fputs("_files -/", out);
     if (a->kind == SDG_ARG_CHOICE || a->kind == SDG_ARG_NAME || a->kind == SDG_ARG_SWITCH) {

@@ -64,7 +64,7 @@ static void print_wrapped(FILE *out, const char *s, int column)
 static const struct sdg_arg *print_row(FILE *out, const struct sdg_arg *a, bool all)
 {
     struct text left = {.used = 0}, right = {.used = 0};
-    const char *value = a->value;
+    const char *value = a->value, *without = a->without;
     add(&left, a->letter || a->kind == SDG_ARG_OPERAND ? "  " : "      ");
     add_spelling(&left, a);
     add_meaning(&right, a);
@@ -73,10 +73,12 @@ static const struct sdg_arg *print_row(FILE *out, const struct sdg_arg *a, bool 
         add_spelling(&left, a + 1);
         add_meaning(&right, a + 1);
         value = a[1].value;
+        without = a[1].without;
     }
     if (value) {
-        add(&left, " ");
+        add(&left, without ? " [" : " ");
         add(&left, value);
+        if (without) add(&left, "]");
     }
     fprintf(out, "%-*s", COLUMN, left.s);
     if (left.used >= COLUMN) fprintf(out, "\n%*s", COLUMN, "");

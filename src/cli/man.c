@@ -49,7 +49,7 @@ static void put_spellings(FILE *out, const struct sdg_arg *a)
         put_bold(out, "--", s, n);
         s = s[n] ? s + n + 1 : NULL;
     }
-    if (a->value) fprintf(out, " \\fI%s\\fR", a->value);
+    if (a->value) fprintf(out, a->without ? " [\\fI%s\\fR]" : " \\fI%s\\fR", a->value);
     putc('\n', out);
 }
 

@@ -66,6 +66,19 @@ static const struct sdg_arg generate_args[] = {
      .kind = SDG_ARG_FLAG,
      .at = LOAD(use_ema),
      .brief = "take the EMA weights where there are both"},
+    {.name = "cache",
+     .kind = SDG_ARG_FOLDER,
+     .at = LOAD(cache),
+     .value = "DIR",
+     .without = "",
+     .brief = "keep packed weights for the next start",
+     .more = "The form in which a processor reads the weights is kept as a file, about as large as "
+             "the model, in DIR or in $XDG_CACHE_HOME/sdgen/packs (~/.cache/sdgen/packs); the next "
+             "start maps it instead of packing again, and programs that run at once share its "
+             "memory. One file for each model and way of computing; a changed model replaces its "
+             "own. What is stale or damaged is made anew. -v says where the file is. The picture "
+             "is the same, bit for bit.",
+     .rare = true},
     {.name = "threads",
      .letter = 't',
      .kind = SDG_ARG_INT,

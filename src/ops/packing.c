@@ -93,7 +93,7 @@ static void run_batch(struct job *job)
 static void add(struct job *job, const struct sdg_pack *p, char *to)
 {
     job->items[job->count++] = (struct item) {p, to};
-    job->bytes += p->bytes;
+    job->bytes += (p->bytes + SDG_ARENA_ALIGN - 1) / SDG_ARENA_ALIGN * SDG_ARENA_ALIGN;
 }
 
 static sdgen_status begin(struct job *job, const struct sdg_packs *packs,
@@ -154,4 +154,44 @@ sdgen_status sdg_packs_build(struct sdg_packs *packs, int group, const struct sd
     }
     end(&job);
     return SDGEN_OK;
+}
+
+/* The batch in `buffer`, pack after pack, to the sink. */
+static sdgen_status write_batch(struct job *job, sdg_packs_sink sink, void *user, sdgen_error *err)
+{
+    sdgen_status status = SDGEN_OK;
+    run_batch(job);
+    for (size_t i = 0; status == SDGEN_OK && i < job->count; i++) {
+        const struct item *item = &job->items[i];
+        status = sink(user, item->pack->at, item->to, item->pack->bytes, err);
+    }
+    job->count = job->bytes = 0;
+    return status;
+}
+
+sdgen_status sdg_packs_write(const struct sdg_packs *packs, const struct sdg_kernels *k,
+                             int threads, sdg_packs_sink sink, void *user, sdgen_error *err)
+{
+    struct job job;
+    size_t largest = 0;
+    if (packs->count == 0) return SDGEN_OK;
+    sdgen_status status = begin(&job, packs, k, threads, err);
+    if (status != SDGEN_OK) return status;
+    for (size_t i = 0; i < packs->count; i++)
+        if (packs->list[i].bytes > largest) largest = packs->list[i].bytes;
+    const size_t room = BATCH_BYTES + largest + SDG_ARENA_ALIGN;
+    char *buffer = map_memory(room);
+    if (!buffer) {
+        end(&job);
+        return sdg_fail(err, SDGEN_ERR_MEMORY, "out of memory for %zu MiB of packed weights",
+                        room >> 20);
+    }
+    for (size_t i = 0; status == SDGEN_OK && i < packs->count; i++) {
+        add(&job, &packs->list[i], buffer + job.bytes);
+        if (job.bytes >= BATCH_BYTES || i + 1 == packs->count)
+            status = write_batch(&job, sink, user, err);
+    }
+    munmap(buffer, room);
+    end(&job);
+    return status;
 }

@@ -30,7 +30,8 @@ sdgen_status sdg_packs_create(struct sdg_packs **packs, sdgen_error *err)
 void sdg_packs_destroy(struct sdg_packs *packs)
 {
     if (!packs) return;
-    for (int g = 0; g < SDG_PACKS_GROUPS; g++) sdg_packs_drop(packs, g);
+    for (int g = 0; g < SDG_PACKS_GROUPS; g++)
+        if (packs->groups[g].block) munmap(packs->groups[g].block, packs->groups[g].bytes);
     free(packs->list);
     free(packs);
 }
@@ -204,6 +205,8 @@ void sdg_packs_drop(struct sdg_packs *packs, int group)
 {
     struct sdg_pack_group *g = &packs->groups[group];
     sdg_stream_rest(packs, group);
+    for (size_t i = 0; packs->image && i < packs->count; i++)
+        if (packs->list[i].group == group) sdg_stream_let_go(packs, i);
     if (g->block) munmap(g->block, g->bytes);
     g->block = NULL;
 }
@@ -231,4 +234,34 @@ struct sdg_packed sdg_packs_use(struct sdg_packs *packs, const struct sdg_tensor
     if (packs->image) return (struct sdg_packed) {packs->image + p->at, p->dtype};
     if (!p->chosen || !g->block) return (struct sdg_packed) {0};
     return (struct sdg_packed) {g->block + p->block_at, p->dtype};
+}
+
+/* ---- all of them in one image ---------------------------------------------------------------- */
+
+size_t sdg_packs_count(const struct sdg_packs *packs)
+{
+    return packs->count;
+}
+
+struct sdg_pack_row sdg_packs_row(const struct sdg_packs *packs, size_t i)
+{
+    const struct sdg_pack *p = &packs->list[i];
+    return (struct sdg_pack_row) {.weight = &p->weight,
+                                  .dtype = p->dtype,
+                                  .at = p->at,
+                                  .bytes = p->bytes,
+                                  .nr = p->mul->nr,
+                                  .k_step = p->mul->k_step,
+                                  .layout = (int)p->mul->layout};
+}
+
+size_t sdg_packs_image_bytes(const struct sdg_packs *packs)
+{
+    return packs->bytes;
+}
+
+void sdg_packs_adopt(struct sdg_packs *packs, const void *image)
+{
+    packs->image = image;
+    if (packs->bytes) madvise((void *)(uintptr_t)image, packs->bytes, MADV_WILLNEED);
 }

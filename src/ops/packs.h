@@ -12,7 +12,10 @@
  * is not packed is *streamed*: made ready panel by panel from the file's own layout while it is
  * read, slower, with the same bits. Its pages are asked for some weights before their turn, so that
  * the disk works while the processor does, and given back some weights after it (struct sdg_pages).
- */
+ *
+ * Instead of being built, everything may be found in an image that an earlier run wrote and that
+ * lies in a mapped file (sdg_packs_write, sdg_packs_adopt). Then the choice says only what stays in
+ * memory; the rest is streamed from the image, ready to be multiplied. */
 #ifndef SDG_OPS_PACKS_H
 #define SDG_OPS_PACKS_H
 
@@ -24,6 +27,7 @@ struct sdg_matmul;
 struct sdg_packs;
 
 enum {
+    SDG_PACKS_LAYOUT = 1,        /* number it anew when packed bytes change their meaning */
     SDG_PACKS_GROUPS = 8,        /* groups are 0 to 7; their meaning is the caller's */
     SDG_PACKS_PAGE = 4096,       /* packs begin on such a boundary of an image of them all */
     SDG_PACKS_WINDOW = 48 << 20, /* pages of streamed weights that may stay at a time, and */
@@ -102,5 +106,34 @@ struct sdg_packed sdg_packs_plan(const struct sdg_packs *packs, const struct sdg
 /* For a real one, at the beginning of an operation. Turns the pages of streamed weights. */
 struct sdg_packed sdg_packs_use(struct sdg_packs *packs, const struct sdg_tensor *weight,
                                 const struct sdg_matmul *mul);
+
+/* ---- all of them in one image ---- */
+
+/* What lies where in the image, and what it was made from. */
+struct sdg_pack_row {
+    const struct sdg_tensor *weight;
+    enum sdg_dtype dtype;
+    size_t at, bytes;  /* at: a multiple of SDG_PACKS_PAGE */
+    size_t nr, k_step; /* of the product */
+    int layout;        /* enum sdg_matmul_layout */
+};
+
+size_t sdg_packs_count(const struct sdg_packs *packs);
+struct sdg_pack_row sdg_packs_row(const struct sdg_packs *packs, size_t i);
+size_t sdg_packs_image_bytes(const struct sdg_packs *packs);
+
+/* Receives a piece of the image; what lies between pieces is zero. */
+typedef sdgen_status (*sdg_packs_sink)(void *user, size_t at, const void *data, size_t bytes,
+                                       sdgen_error *err);
+
+/* Packs everything noted, a batch at a time, and hands it to the sink, in order. Errors:
+ * SDGEN_ERR_MEMORY, those of the sink. */
+SDGEN_MUST_CHECK sdgen_status sdg_packs_write(const struct sdg_packs *packs,
+                                              const struct sdg_kernels *k, int threads,
+                                              sdg_packs_sink sink, void *user, sdgen_error *err);
+
+/* From now on packs are found in the image: read-only pages of a file, which must stay mapped.
+ * Nothing may be built before. */
+void sdg_packs_adopt(struct sdg_packs *packs, const void *image);
 
 #endif

@@ -46,6 +46,9 @@ struct sdg_packs {
 
 size_t sdg_packing_panel_bytes(const struct sdg_pack *p);
 
+/* Gives back the pages that the weight at `index` was read from. */
+void sdg_stream_let_go(const struct sdg_packs *packs, size_t index);
+
 /* The weight at `index` is streamed and about to be read. */
 void sdg_stream_turn(struct sdg_packs *packs, size_t index);
 

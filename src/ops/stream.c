@@ -15,8 +15,9 @@ static size_t bytes_of(const struct sdg_packs *packs, const struct sdg_pack *p)
     return sdg_tensor_count(&p->weight) * sdg_dtype_size(p->weight.dtype);
 }
 
-static void let_go(const struct sdg_packs *packs, const struct sdg_pack *p)
+void sdg_stream_let_go(const struct sdg_packs *packs, size_t index)
 {
+    const struct sdg_pack *p = &packs->list[index];
     if (packs->image) /* a pack has its pages for itself */
         madvise((void *)(uintptr_t)(packs->image + p->at), p->bytes, MADV_DONTNEED);
     else if (packs->pages.done)
@@ -33,9 +34,9 @@ static void ask_for(const struct sdg_packs *packs, const struct sdg_pack *p)
 
 static void let_go_oldest(struct sdg_packs *packs)
 {
-    const struct sdg_pack *p = &packs->list[packs->held[packs->held_first]];
-    let_go(packs, p);
-    packs->held_bytes -= bytes_of(packs, p);
+    const uint32_t index = packs->held[packs->held_first];
+    sdg_stream_let_go(packs, index);
+    packs->held_bytes -= bytes_of(packs, &packs->list[index]);
     packs->held_first = (packs->held_first + 1) % SDG_PACKS_HELD;
     packs->held_count--;
 }

@@ -139,14 +139,45 @@ static sdgen_status note_weights(struct sdgen_engine *e, sdgen_error *err)
     return SDGEN_OK;
 }
 
-static sdgen_status pack_weights(struct sdgen_engine *e, sdgen_error *err)
+enum { MODEL_FILES = 5, MOST_FILES = 2 * MODEL_FILES };
+
+/* Appends the files of a model to `files`. */
+static size_t add_files(const struct sdg_weights **files, size_t count, const struct sdg_model *m)
+{
+    const struct sdg_weights *all[MODEL_FILES] = {&m->file, &m->unet_file, &m->vae_file,
+                                                  &m->clip_l_file, &m->clip_g_file};
+    for (size_t i = 0; i < MODEL_FILES; i++)
+        if (all[i]->path) files[count++] = all[i];
+    return count;
+}
+
+static bool attach_cache(struct sdgen_engine *e, const char *folder)
+{
+    const struct sdg_weights *sources[MOST_FILES];
+    size_t count = add_files(sources, 0, &e->model);
+    if (e->refiner) count = add_files(sources, count, e->refiner);
+    const struct sdg_packcache_way way = {
+        .folder = folder,
+        .tier = sdg_isa_label(e->isa),
+        .precision = e->bf16 ? "bf16" : "f32",
+        .exact_conv = e->exact_conv,
+        .sources = sources,
+        .source_count = count,
+        .log = &e->log,
+    };
+    return sdg_packcache_attach(&e->cache, e->packs, &way, &e->kernels, e->threads);
+}
+
+static sdgen_status pack_weights(struct sdgen_engine *e, const char *cache, sdgen_error *err)
 {
     sdgen_status status;
     SDG_TRY(note_weights(e, err));
+    const bool kept = cache && attach_cache(e, cache);
     for (int group = 0; group < SDG_GROUPS; group++)
         SDG_TRY(sdg_packs_build(e->packs, group, &e->kernels, e->threads, err));
-    sdg_log(&e->log, SDGEN_LOG_VERBOSE, "packed weights: %zu MiB",
-            sdg_packs_bytes(e->packs, -1) >> 20);
+    if (!kept)
+        sdg_log(&e->log, SDGEN_LOG_VERBOSE, "packed weights: %zu MiB",
+                sdg_packs_bytes(e->packs, -1) >> 20);
 fail:
     return status;
 }
@@ -214,7 +245,7 @@ sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, 
     report_load(params, 1, 3);
     SDG_TRY(sdg_tokenizer_create(&e->tokenizer, error));
     report_load(params, 2, 3);
-    SDG_TRY(pack_weights(e, error));
+    SDG_TRY(pack_weights(e, params->cache, error));
     report_load(params, 3, 3);
     if (params->cancel && *params->cancel)
         SDG_TRY(sdg_fail(error, SDGEN_ERR_CANCELLED, "cancelled"));
@@ -232,6 +263,7 @@ void sdgen_free(sdgen_engine *engine)
     sdg_hashjob_free(engine->vae_hash);
     sdg_tokenizer_destroy(engine->tokenizer);
     sdg_packs_destroy(engine->packs);
+    sdg_packcache_close(&engine->cache);
     if (engine->refiner) sdg_model_close(engine->refiner);
     free(engine->refiner);
     sdg_model_close(&engine->model);

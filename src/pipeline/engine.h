@@ -7,6 +7,7 @@
 #include "text/tokenizer.h"
 #include "weights/hashcache.h"
 #include "weights/model.h"
+#include "weights/packcache.h"
 
 /* Groups of packed weights (ops/packs.h), each built and dropped on its own. */
 enum { SDG_GROUP_TEXT, SDG_GROUP_UNET, SDG_GROUP_REFINER, SDG_GROUP_VAE, SDG_GROUPS };
@@ -17,6 +18,7 @@ struct sdgen_engine {
     struct sdg_tokenizer *tokenizer;
     struct sdg_kernels kernels; /* the tier's table */
     struct sdg_packs *packs;    /* weights as its products read them */
+    struct sdg_packcache cache; /* the file that they are in, if they are in one */
     bool bf16;                  /* inputs of matrix products are rounded to bf16 */
     bool exact_conv;            /* no convolution by transforms */
     enum sdg_isa isa;

@@ -20,11 +20,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/atomicfile.h"
+#include "base/cachedir.h"
 
 enum {
     BUFFER_SIZE = 1 << 20,
-    IDENTITY_SIZE = 4 * 21 + 1, /* four 64-bit numbers with a blank each */
-    CACHE_ROOM = sizeof "/sdgen/sha256/" + 64
+    IDENTITY_SIZE = 4 * 21 + 1 /* four 64-bit numbers with a blank each */
 };
 static const char format_tag[] = "sdgen-sha256 1";
 
@@ -35,30 +35,18 @@ static void identity_text(char text[IDENTITY_SIZE], const struct stat *st)
              (uint64_t)st->st_size, mtime, (uint64_t)st->st_ino, (uint64_t)st->st_dev);
 }
 
-/* Where the entry of `path` (absolute) lives, with its directories made when `make` says so. XDG
- * Base Directory Specification: a relative $XDG_CACHE_HOME is ignored. False where there is no
- * place. */
+/* Where the entry of `path` (absolute) lives, with its directories made when `make` says so. False
+ * where there is no place. */
 static bool entry_path(char out[PATH_MAX], const char *path, bool make)
 {
-    const char *base = getenv("XDG_CACHE_HOME"), *below = "";
-    if (!base || base[0] != '/') {
-        base = getenv("HOME");
-        below = "/.cache";
-    }
-    if (!base || base[0] != '/' || strlen(base) + strlen(below) + CACHE_ROOM >= PATH_MAX)
-        return false;
+    if (!sdg_cachedir(out, "sha256", make)) return false;
     char key[SDG_SHA256_HEX];
     struct sdg_sha256 s;
     sdg_sha256_init(&s);
     sdg_sha256_update(&s, path, strlen(path));
     sdg_sha256_hex(key, &s);
-    static const char *const parts[] = {"", "/sdgen", "/sha256"};
-    int used = snprintf(out, PATH_MAX, "%s%s", base, below);
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        used += snprintf(out + used, PATH_MAX - (size_t)used, "%s", parts[i]);
-        if (make && mkdir(out, 0700) != 0 && errno != EEXIST) return false;
-    }
-    snprintf(out + used, PATH_MAX - (size_t)used, "/%.32s", key);
+    const size_t used = strlen(out);
+    snprintf(out + used, PATH_MAX - used, "/%.32s", key);
     return true;
 }
 
