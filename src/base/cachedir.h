@@ -3,12 +3,14 @@
 #ifndef SDG_BASE_CACHEDIR_H
 #define SDG_BASE_CACHEDIR_H
 
-#include <limits.h>
 #include <stdbool.h>
 
-enum { SDG_CACHEDIR_ROOM = 128 }; /* that a file's name still finds behind the folder's */
+enum {
+    SDG_CACHEDIR_PATH = 4096, /* Linux's PATH_MAX */
+    SDG_CACHEDIR_ROOM = 128,  /* that a file's name still finds behind the folder's */
+};
 
 /* The folder `leaf` in there; `make`: makes it, for its owner alone. False where there is none. */
-bool sdg_cachedir(char out[PATH_MAX], const char *leaf, bool make);
+bool sdg_cachedir(char out[SDG_CACHEDIR_PATH], const char *leaf, bool make);
 
 #endif

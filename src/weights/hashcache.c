@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -37,7 +36,7 @@ static void identity_text(char text[IDENTITY_SIZE], const struct stat *st)
 
 /* Where the entry of `path` (absolute) lives, with its directories made when `make` says so. False
  * where there is no place. */
-static bool entry_path(char out[PATH_MAX], const char *path, bool make)
+static bool entry_path(char out[SDG_CACHEDIR_PATH], const char *path, bool make)
 {
     if (!sdg_cachedir(out, "sha256", make)) return false;
     char key[SDG_SHA256_HEX];
@@ -46,7 +45,7 @@ static bool entry_path(char out[PATH_MAX], const char *path, bool make)
     sdg_sha256_update(&s, path, strlen(path));
     sdg_sha256_hex(key, &s);
     const size_t used = strlen(out);
-    snprintf(out + used, PATH_MAX - used, "/%.32s", key);
+    snprintf(out + used, SDG_CACHEDIR_PATH - used, "/%.32s", key);
     return true;
 }
 
@@ -58,11 +57,11 @@ static bool is_hex_digest(const char *s)
 /* True when the cache knows this very file. Anything unexpected in the entry means no. */
 static bool recall(char hex[SDG_SHA256_HEX], const char *path, const char *identity)
 {
-    char name[PATH_MAX];
+    char name[SDG_CACHEDIR_PATH];
     if (!entry_path(name, path, false)) return false;
     const int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return false;
-    char text[PATH_MAX + 512];
+    char text[SDG_CACHEDIR_PATH + 512];
     const ssize_t size = read(fd, text, sizeof text - 1);
     close(fd);
     if (size <= 0) return false;
@@ -80,7 +79,7 @@ static bool recall(char hex[SDG_SHA256_HEX], const char *path, const char *ident
 
 static void remember(const char *hex, const char *path, const char *identity)
 {
-    char name[PATH_MAX];
+    char name[SDG_CACHEDIR_PATH];
     struct sdg_atomicfile f;
     if (!entry_path(name, path, true) || sdg_atomic_begin(&f, name, NULL) != SDGEN_OK) return;
     fprintf(f.stream, "%s\n%s\n%s\n%s\n", format_tag, identity, hex, path);

@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +20,7 @@
 struct place {
     const struct sdg_packcache_way *way;
     struct sdg_packs *packs;
-    char path[PATH_MAX], folder[PATH_MAX], name[SDG_PACKCACHE_NAME];
+    char path[SDG_CACHEDIR_PATH], folder[SDG_CACHEDIR_PATH], name[SDG_PACKCACHE_NAME];
     char *header;
     size_t image_at, bytes; /* of the file */
 };
@@ -153,7 +152,7 @@ fail:
 /* ---- both ------------------------------------------------------------------------------------ */
 
 /* The folder, made where it is not there yet. */
-static bool find_folder(char folder[PATH_MAX], const struct sdg_packcache_way *way)
+static bool find_folder(char folder[SDG_CACHEDIR_PATH], const struct sdg_packcache_way *way)
 {
     if (way->folder[0] == 0) {
         if (sdg_cachedir(folder, "packs", true)) return true;
@@ -163,8 +162,8 @@ static bool find_folder(char folder[PATH_MAX], const struct sdg_packcache_way *w
         return false;
     }
     errno = ENAMETOOLONG;
-    if (strlen(way->folder) + SDG_CACHEDIR_ROOM < PATH_MAX) {
-        snprintf(folder, PATH_MAX, "%s", way->folder);
+    if (strlen(way->folder) + SDG_CACHEDIR_ROOM < SDG_CACHEDIR_PATH) {
+        snprintf(folder, SDG_CACHEDIR_PATH, "%s", way->folder);
         if (mkdir(folder, 0777) == 0 || errno == EEXIST) return true;
     }
     sdg_log(way->log, SDGEN_LOG_WARN, "packed weights are not kept: %.200s: cannot be made: %s",
