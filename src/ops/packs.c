@@ -24,7 +24,9 @@ size_t sdg_matmul_depth(const struct sdg_matmul *mul, size_t in)
 sdgen_status sdg_packs_create(struct sdg_packs **packs, sdgen_error *err)
 {
     *packs = calloc(1, sizeof **packs);
-    return *packs ? SDGEN_OK : sdg_fail(err, SDGEN_ERR_MEMORY, "out of memory");
+    if (!*packs) return sdg_fail(err, SDGEN_ERR_MEMORY, "out of memory");
+    (*packs)->window = SDG_PACKS_WINDOW;
+    return SDGEN_OK;
 }
 
 void sdg_packs_destroy(struct sdg_packs *packs)
@@ -185,6 +187,11 @@ size_t sdg_packs_choose(struct sdg_packs *packs, int group, size_t budget)
     return bytes;
 }
 
+void sdg_packs_window(struct sdg_packs *packs, size_t bytes)
+{
+    packs->window = bytes;
+}
+
 size_t sdg_packs_streamed(const struct sdg_packs *packs, int group)
 {
     size_t largest = 0, all = 0;
@@ -197,7 +204,7 @@ size_t sdg_packs_streamed(const struct sdg_packs *packs, int group)
         if (bytes > largest) largest = bytes;
         all += bytes;
     }
-    const size_t window = largest > SDG_PACKS_WINDOW ? largest : SDG_PACKS_WINDOW;
+    const size_t window = largest > packs->window ? largest : packs->window;
     return all < window ? all : window;
 }
 

@@ -30,8 +30,7 @@ enum {
     SDG_PACKS_LAYOUT = 1,        /* number it anew when packed bytes change their meaning */
     SDG_PACKS_GROUPS = 8,        /* groups are 0 to 7; their meaning is the caller's */
     SDG_PACKS_PAGE = 4096,       /* packs begin on such a boundary of an image of them all */
-    SDG_PACKS_WINDOW = 48 << 20, /* pages of streamed weights that may stay at a time, and */
-    SDG_PACKS_AHEAD = 48 << 20,  /* what is asked for beforehand (in no one's memory yet) */
+    SDG_PACKS_WINDOW = 48 << 20, /* of streaming, where nothing else was said */
 };
 
 /* A packed weight; data NULL: there is none. dtype: the product's own input type, or f16 or bf16
@@ -83,8 +82,12 @@ size_t sdg_packs_bytes(const struct sdg_packs *packs, int group);
  * runs in the memory that a dry run measured. */
 size_t sdg_packs_choose(struct sdg_packs *packs, int group, size_t budget);
 
-/* Bytes that streaming the weights that are not chosen keeps in memory beside: see WINDOW; no less
- * than the largest of them. */
+/* How many bytes of streamed weights may stay in memory at a time; as many are asked for
+ * beforehand, which count as nobody's memory. */
+void sdg_packs_window(struct sdg_packs *packs, size_t bytes);
+
+/* Bytes that streaming the weights of a group that are not chosen keeps in memory beside what is
+ * chosen: the window, but no less than the largest of them and no more than all. */
 size_t sdg_packs_streamed(const struct sdg_packs *packs, int group);
 
 /* Packs what is chosen of a group (everything where nothing was), unless it is there already. Pages

@@ -40,7 +40,7 @@ struct sdg_packs {
     /* Streaming: indices of the weights whose pages are there, a ring, oldest first; and up to
      * where pages have been asked for. */
     uint32_t held[SDG_PACKS_HELD];
-    size_t held_first, held_count, held_bytes;
+    size_t window, held_first, held_count, held_bytes;
     size_t asked;
 };
 

@@ -47,7 +47,7 @@ static void read_ahead(struct sdg_packs *packs, size_t index)
     const int group = packs->list[index].group;
     if (packs->asked <= index || packs->asked > packs->count) packs->asked = index + 1;
     size_t bytes = 0;
-    for (size_t i = index + 1; i < packs->count && bytes < SDG_PACKS_AHEAD; i++) {
+    for (size_t i = index + 1; i < packs->count && bytes < packs->window; i++) {
         const struct sdg_pack *p = &packs->list[i];
         if (p->group != group || p->chosen) continue;
         bytes += bytes_of(packs, p);
@@ -65,7 +65,7 @@ void sdg_stream_turn(struct sdg_packs *packs, size_t index)
         if (packs->held[(packs->held_first + i) % SDG_PACKS_HELD] == index) return;
     const size_t bytes = bytes_of(packs, &packs->list[index]);
     while (packs->held_count &&
-           (packs->held_count == SDG_PACKS_HELD || packs->held_bytes + bytes > SDG_PACKS_WINDOW))
+           (packs->held_count == SDG_PACKS_HELD || packs->held_bytes + bytes > packs->window))
         let_go_oldest(packs);
     packs->held[(packs->held_first + packs->held_count++) % SDG_PACKS_HELD] = (uint32_t)index;
     packs->held_bytes += bytes;
@@ -74,6 +74,7 @@ void sdg_stream_turn(struct sdg_packs *packs, size_t index)
 
 void sdg_stream_rest(struct sdg_packs *packs, int group)
 {
+    packs->asked = 0;
     for (size_t n = packs->held_count; n > 0; n--) {
         const uint32_t index = packs->held[packs->held_first];
         const struct sdg_pack *p = &packs->list[index];
