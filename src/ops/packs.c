@@ -198,9 +198,7 @@ size_t sdg_packs_streamed(const struct sdg_packs *packs, int group)
     for (size_t i = 0; i < packs->count; i++) {
         const struct sdg_pack *p = &packs->list[i];
         if (p->group != group || p->chosen) continue;
-        const size_t bytes = packs->image
-                                 ? p->bytes
-                                 : sdg_tensor_count(&p->weight) * sdg_dtype_size(p->weight.dtype);
+        const size_t bytes = packs->image ? p->bytes : sdg_tensor_bytes(&p->weight);
         if (bytes > largest) largest = bytes;
         all += bytes;
     }

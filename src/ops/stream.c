@@ -12,7 +12,7 @@
 static size_t bytes_of(const struct sdg_packs *packs, const struct sdg_pack *p)
 {
     if (packs->image) return p->bytes;
-    return sdg_tensor_count(&p->weight) * sdg_dtype_size(p->weight.dtype);
+    return sdg_tensor_bytes(&p->weight);
 }
 
 void sdg_stream_let_go(const struct sdg_packs *packs, size_t index)

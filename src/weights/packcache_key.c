@@ -73,7 +73,7 @@ static void write_origin(FILE *f, const struct sdg_packcache_way *way,
             return;
         }
     char hex[SDG_SHA256_HEX];
-    sample_digest(hex, weight->data, sdg_tensor_count(weight) * sdg_dtype_size(weight->dtype));
+    sample_digest(hex, weight->data, sdg_tensor_bytes(weight));
     fprintf(f, "of %s\n", hex);
 }
 
