@@ -83,6 +83,7 @@ typedef struct sdgen_load_params {
     const char *taesd_path;                /* tiny autoencoder in place of the VAE, or NULL */
     const char *refiner_path; /* SDXL refiner that finishes what the model begins, or NULL */
     int threads;              /* 0: one per physical core this process may use */
+    int pin;                  /* bind each thread to a physical core while a call runs */
     const char *isa;       /* NULL or "auto", else "c", "avx2", ...: only lowers what the CPU has */
     const char *precision; /* "f32", "bf16": what matrix products round their inputs to; NULL and
                               "auto": bf16 where the processor gains from it */

@@ -18,7 +18,7 @@
 #include "tests/support/hashweights.h"
 
 /* A "network": linear layers and convolutions one after the other on inputs of their own. */
-enum { LAYERS = 10, GROUP = 3, OTHER = 5, MOST = 24 * 24 * 48 };
+enum { LAYERS = 10, GROUP = 3, OTHER = 5, MOST = 300 * 96 };
 static const struct layer {
     int64_t out, in, side; /* side: of a 3x3 convolution's map; 0: a linear layer on `rows` */
     size_t rows;
@@ -34,6 +34,7 @@ struct net {
     struct sdg_kernels k;
     struct sdg_packs *packs;
     bool bf16;
+    int threads;
     struct sdg_tensor weight[LAYERS];
     char *data; /* of all weights */
     float *x, *y, *want[LAYERS];
@@ -60,8 +61,12 @@ static void walk(struct net *n, struct sdg_ops *o, int i, float *y)
 
 static struct sdg_ops ops_of(const struct net *n, struct sdg_arena *work, bool dry)
 {
-    return (struct sdg_ops) {
-        .k = &n->k, .work = work, .threads = 2, .bf16 = n->bf16, .packs = n->packs, .dry = dry};
+    return (struct sdg_ops) {.k = &n->k,
+                             .work = work,
+                             .threads = n->threads,
+                             .bf16 = n->bf16,
+                             .packs = n->packs,
+                             .dry = dry};
 }
 
 static size_t dry_run(struct net *n)
@@ -133,6 +138,7 @@ static struct net *open_net(enum sdg_isa isa, bool bf16, enum sdg_dtype dtype)
     assert_non_null(n);
     sdg_kernels_init(&n->k, isa);
     n->bf16 = bf16;
+    n->threads = 2;
     n->x = malloc(MOST * sizeof *n->x);
     n->y = malloc(MOST * 4 * sizeof *n->y);
     n->data = malloc(16 << 20);
@@ -233,6 +239,19 @@ static void test_same_bits(void **state)
     }
 }
 
+/* 1 to 64 threads, each number of which packs for itself; half the weights are streamed. */
+static void test_threads(void **state)
+{
+    (void)state;
+    struct net *n = open_net(sdg_isa_detect(), sdg_isa_prefers_bf16(sdg_isa_detect()), SDG_F32);
+    for (n->threads = 1; n->threads <= 64; n->threads++) {
+        sdg_packs_choose(n->packs, GROUP, sdg_packs_bytes(n->packs, GROUP) / 2);
+        assert_int_equal(sdg_packs_build(n->packs, GROUP, &n->k, n->threads, NULL), SDGEN_OK);
+        run(n, "many threads");
+    }
+    close_net(n);
+}
+
 static bool is_chosen(const struct net *n, int i)
 {
     return sdg_packs_plan(n->packs, &n->weight[i], &n->k.matmul_f32).data != NULL;
@@ -301,6 +320,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_pages),
     };

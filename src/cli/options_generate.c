@@ -87,7 +87,16 @@ static const struct sdg_arg generate_args[] = {
      .max = 1024,
      .value = "N",
      .brief = "threads; 0: one per physical core (0)",
-     .more = "The picture is the same, bit for bit, for any number of threads."},
+     .more = "The picture is the same, bit for bit, for any number of threads. Without this option "
+             "there are as many as the affinity mask holds physical cores and the control group's "
+             "quota lets run."},
+    {.name = "pin",
+     .kind = SDG_ARG_FLAG,
+     .at = LOAD(pin),
+     .brief = "bind each thread to a core",
+     .more = "To the physical cores of the affinity mask, in ascending order. Worth trying on a "
+             "machine that does nothing else; on a busy one it costs time.",
+     .rare = true},
     {.name = "precision",
      .kind = SDG_ARG_NAME,
      .at = LOAD(precision),

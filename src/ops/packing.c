@@ -145,6 +145,7 @@ sdgen_status sdg_packs_build(struct sdg_packs *packs, int group, const struct sd
         return sdg_fail(err, SDGEN_ERR_MEMORY, "out of memory for %zu MiB of packed weights",
                         g->bytes >> 20);
     }
+    sdg_parallel_spread(threads, g->block, g->bytes);
     for (size_t i = 0; i < packs->count; i++) {
         const struct sdg_pack *p = &packs->list[i];
         if (p->group == group && p->chosen) add(&job, p, g->block + p->block_at);

@@ -235,6 +235,7 @@ sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, 
     SDG_TRY(choose_isa(&e->isa, params->isa, error));
     SDG_TRY(choose_precision(e, params->precision, error));
     e->exact_conv = params->exact_conv != 0;
+    e->pin = params->pin != 0;
     sdg_kernels_init(&e->kernels, e->isa);
 
     report_load(params, 0, 3);
@@ -245,7 +246,10 @@ sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, 
     report_load(params, 1, 3);
     SDG_TRY(sdg_tokenizer_create(&e->tokenizer, error));
     report_load(params, 2, 3);
-    SDG_TRY(pack_weights(e, params->cache, error));
+    struct sdg_pinning *pinning = e->pin ? sdg_parallel_pin(e->threads) : NULL;
+    status = pack_weights(e, params->cache, error);
+    sdg_parallel_release(pinning);
+    if (status != SDGEN_OK) goto fail;
     report_load(params, 3, 3);
     if (params->cancel && *params->cancel)
         SDG_TRY(sdg_fail(error, SDGEN_ERR_CANCELLED, "cancelled"));

@@ -23,6 +23,7 @@ struct sdgen_engine {
     bool exact_conv;            /* no convolution by transforms */
     enum sdg_isa isa;
     int threads;
+    bool pin; /* while a call runs, each on a core of its own */
     struct sdg_log log;
     struct sdg_hashjob *model_hash,
         *vae_hash; /* SHA-256 of the files, computed beside other work */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/parallel.h"
 #include "image/pixels.h"
 #include "image/png.h"
 #include "pipeline/txt2img.h"
@@ -73,7 +74,9 @@ sdgen_status sdgen_generate(sdgen_engine *engine, const sdgen_image_params *para
     sdgen_status status = sdg_plan_make(&plan, engine, params, error);
     if (status != SDGEN_OK) return status;
     sdg_plan_announce(&plan, engine);
+    struct sdg_pinning *pinning = engine->pin ? sdg_parallel_pin(engine->threads) : NULL;
     status = sdg_txt2img(engine, &plan, on_image, user, error);
+    sdg_parallel_release(pinning);
     sdg_plan_free(&plan);
     return status;
 }

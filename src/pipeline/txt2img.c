@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "pipeline/denoise.h"
 #include "pipeline/infotext_of.h"
 #include "pipeline/inputs.h"
@@ -453,6 +454,7 @@ sdgen_status sdg_txt2img(const struct sdgen_engine *e, const struct sdg_plan *pl
         .e = e, .plan = plan, .on_image = on_image, .user = user, .err = err, .n = plan->batch};
     sdgen_status status;
     SDG_TRY(sdg_arena_create(&r.work, plan->work_bytes, err));
+    sdg_parallel_spread(e->threads, r.work.base, r.work.size);
     SDG_TRY(reserve(&r));
     r.ops = sdg_engine_ops(e, &r.work, plan->params->cancel);
     r.cost_all = cost_of_run(&r);
