@@ -17,6 +17,7 @@
 #include "weights/arch_names.h"
 #include "weights/hashcache.h"
 #include "weights/keys.h"
+#include "weights/model.h"
 #include "weights/zip.h"
 
 /* ---- collecting ---- */
@@ -30,6 +31,7 @@ static void count_components(struct sdg_inspection *r)
         {"text encoder", "cond_stage_model."},
         {"text encoders", "conditioner."},
         {"VAE", "first_stage_model."},
+        {"tiny VAE", "taesd."},
         {"ControlNet", "control_model."},
         {"EMA copy", "model_ema."},
         {"other", ""},
@@ -54,36 +56,50 @@ struct networks {
     struct sdg_arena arena;
 };
 
-static sdgen_status bind_networks(struct sdg_inspection *r, struct networks *n, sdgen_error *err)
+/* UNet and text encoders of a checkpoint. */
+static sdgen_status bind_checkpoint(struct sdg_inspection *r, struct networks *n, sdgen_error *err)
 {
     sdgen_status status;
     const struct sdg_finding *f = &r->finding;
     struct sdg_filebinder *b = &r->binder;
-    const struct sdg_clip_config *clips[] = {&r->clip};
-    const struct sdg_facts facts = {0};
-    SDG_TRY(sdg_filebinder_init(b, &r->file, NULL, err));
-    if (f->kind == SDG_KIND_SD1) {
-        SDG_TRY(sdg_arch_clip(&r->clip, &r->file, f->clip_prefix, err));
-        r->has_clip = true;
-        SDG_TRY(sdg_arch_unet(&r->unet, &r->file, f->unet_prefix, err));
-        r->has_unet = true;
-        SDG_TRY(sdg_unet_arena_create(&n->arena, err));
-        sdg_filebinder_network(b, f->clip_prefix, false);
-        sdg_clip_bind(&n->clip, &r->clip, &b->binder);
-        sdg_filebinder_network(b, f->unet_prefix, false);
-        SDG_TRY(sdg_unet_bind(&n->unet, &r->unet, &b->binder, &n->arena, err));
+    for (int i = 0; i < f->text_count; i++) {
+        SDG_TRY(sdg_arch_clip(&r->clips[i], &r->file, f->texts[i], err));
+        r->clip_count++;
     }
-    if (f->vae_prefix) {
-        SDG_TRY(sdg_arch_vae(&r->vae, &r->file, f->vae_prefix, err));
+    SDG_TRY(sdg_arch_unet(&r->unet, &r->file, SDG_KEY_UNET, err));
+    r->has_unet = true;
+    SDG_TRY(sdg_unet_arena_create(&n->arena, err));
+    for (int i = 0; i < f->text_count; i++) {
+        sdg_filebinder_network(b, f->texts[i], false);
+        sdg_clip_bind(&n->clip, &r->clips[i], &b->binder);
+    }
+    sdg_filebinder_network(b, SDG_KEY_UNET, false);
+    SDG_TRY(sdg_unet_bind(&n->unet, &r->unet, &b->binder, &n->arena, err));
+fail:
+    return status;
+}
+
+static sdgen_status bind_networks(struct sdg_inspection *r, struct networks *n, sdgen_error *err)
+{
+    sdgen_status status;
+    struct sdg_filebinder *b = &r->binder;
+    const struct sdg_clip_config *clips[SDG_TEXTS_MAX] = {&r->clips[0], &r->clips[1]};
+    SDG_TRY(sdg_filebinder_init(b, &r->file, NULL, err));
+    if (r->finding.kind == SDG_KIND_CHECKPOINT) SDG_TRY(bind_checkpoint(r, n, err));
+    if (r->finding.vae) {
+        SDG_TRY(sdg_arch_vae(&r->vae, &r->file, SDG_KEY_VAE, err));
         r->has_vae = true;
-        sdg_filebinder_network(b, f->vae_prefix, false);
+        sdg_filebinder_network(b, SDG_KEY_VAE, false);
         sdg_vae_bind(&n->vae, &r->vae, &b->binder);
     }
     r->bound = true;
+    if (r->has_unet)
+        sdg_facts_find(&r->facts, &r->finding, &r->file, &r->file, r->has_vae ? &r->file : NULL,
+                       r->has_vae ? sdg_vae_factor(&r->vae) : 8);
     SDG_TRY(sdg_filebinder_finish(b, err));
     if (r->has_unet)
-        SDG_TRY(sdg_model_fits(clips, 1, &r->unet, r->has_vae ? &r->vae : NULL, &facts,
-                               r->file.path, err));
+        SDG_TRY(sdg_model_fits(clips, r->clip_count, &r->unet, r->has_vae ? &r->vae : NULL,
+                               &r->facts, r->file.path, err));
 fail:
     return status;
 }
@@ -103,7 +119,7 @@ static void count_unused(struct sdg_inspection *r)
 static void judge(struct sdg_inspection *r)
 {
     const enum sdg_kind kind = r->finding.kind;
-    if (kind != SDG_KIND_SD1 && kind != SDG_KIND_VAE) {
+    if (kind != SDG_KIND_CHECKPOINT && kind != SDG_KIND_VAE) {
         r->status = sdg_family_check(&r->finding, &r->file, &r->verdict);
         return;
     }

@@ -11,7 +11,7 @@
 #include "weights/nonfinite.h"
 #include "weights/sha256.h"
 
-enum { SDG_COMPONENTS = 7 };
+enum { SDG_COMPONENTS = 8 };
 
 /* The entries whose names begin alike. */
 struct sdg_component {
@@ -24,9 +24,11 @@ struct sdg_inspection {
     struct sdg_finding finding;
     struct sdg_component components[SDG_COMPONENTS];
     /* The networks' plans: those that could be read. */
-    bool has_unet, has_clip, has_vae;
+    bool has_unet, has_vae;
     struct sdg_unet_config unet;
-    struct sdg_clip_config clip;
+    struct sdg_clip_config clips[SDG_TEXTS_MAX];
+    int clip_count;
+    struct sdg_facts facts; /* where there is a UNet */
     struct sdg_vae_config vae;
     bool bound; /* the networks were bound: binder and the next two are filled */
     struct sdg_filebinder binder;

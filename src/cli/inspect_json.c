@@ -73,14 +73,19 @@ static void add_plans(cJSON *root, const struct sdg_inspection *r)
         add_number(o, "out_channels", (size_t)c->out_channels);
         cJSON_AddBoolToObject(o, "linear_projection", c->linear_projection);
     }
-    if (r->has_clip) {
-        cJSON *o = cJSON_AddObjectToObject(root, "text_encoder");
-        add_number(o, "layers", (size_t)r->clip.layers);
-        add_number(o, "width", (size_t)r->clip.width);
-        add_number(o, "heads", (size_t)r->clip.heads);
-        add_number(o, "mlp", (size_t)r->clip.mlp);
-        add_number(o, "vocabulary", (size_t)r->clip.vocab);
-        add_number(o, "positions", (size_t)r->clip.positions);
+    cJSON *texts = r->clip_count ? cJSON_AddArrayToObject(root, "text_encoders") : NULL;
+    for (int i = 0; i < r->clip_count; i++) {
+        const struct sdg_clip_config *c = &r->clips[i];
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddItemToArray(texts, o);
+        add_number(o, "layers", (size_t)c->layers);
+        add_number(o, "width", (size_t)c->width);
+        add_number(o, "heads", (size_t)c->heads);
+        add_number(o, "mlp", (size_t)c->mlp);
+        add_number(o, "projection", (size_t)c->projection);
+        cJSON_AddStringToObject(o, "activation", c->activation == SDG_GELU ? "gelu" : "quick_gelu");
+        add_number(o, "vocabulary", (size_t)c->vocab);
+        add_number(o, "positions", (size_t)c->positions);
     }
     if (r->has_vae) {
         cJSON *o = cJSON_AddObjectToObject(root, "vae");
@@ -90,6 +95,22 @@ static void add_plans(cJSON *root, const struct sdg_inspection *r)
         add_number(o, "factor", (size_t)1 << (r->vae.levels - 1));
         cJSON_AddBoolToObject(o, "encoder", r->vae.has_encoder);
     }
+}
+
+static void add_facts(cJSON *root, const struct sdg_inspection *r)
+{
+    const struct sdg_facts *f = &r->facts;
+    if (!r->has_unet || !f->native_width) return;
+    cJSON *o = cJSON_AddObjectToObject(root, "trained");
+    cJSON_AddStringToObject(o, "family", sdg_family_name(f->family));
+    cJSON_AddStringToObject(o, "prediction", sdg_target_name(f->target));
+    cJSON_AddBoolToObject(o, "zero_terminal_snr", f->zero_terminal_snr);
+    add_number(o, "width", (size_t)f->native_width);
+    add_number(o, "height", (size_t)f->native_height);
+    cJSON_AddNumberToObject(o, "latent_scale", (double)f->latent_scale);
+    cJSON *evidence = cJSON_AddArrayToObject(o, "evidence");
+    for (int i = 0; i < f->evidence_count; i++)
+        cJSON_AddItemToArray(evidence, cJSON_CreateString(f->evidence[i]));
 }
 
 static void add_binding(cJSON *root, const struct sdg_inspection *r)
@@ -159,6 +180,7 @@ void sdg_inspect_json(const struct sdg_inspection *r)
     }
     add_components(root, r);
     add_plans(root, r);
+    add_facts(root, r);
     cJSON *metadata = cJSON_AddObjectToObject(root, "metadata");
     for (size_t i = 0; i < r->file.metadata_count; i++)
         cJSON_AddStringToObject(metadata, r->file.metadata[i].key, r->file.metadata[i].value);

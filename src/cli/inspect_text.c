@@ -145,16 +145,28 @@ static void print_unet(const struct sdg_unet_config *c)
 static void print_plans(const struct sdg_inspection *r)
 {
     char widths[LINE_SIZE];
-    if (r->has_unet || r->has_clip || r->has_vae) putchar('\n');
+    if (r->has_unet || r->clip_count || r->has_vae) putchar('\n');
     if (r->has_unet) print_unet(&r->unet);
-    if (r->has_clip)
-        row("text encoder", "%d layers, width %d, %d heads, MLP %d, %d tokens, %d positions",
-            r->clip.layers, r->clip.width, r->clip.heads, r->clip.mlp, r->clip.vocab,
-            r->clip.positions);
+    for (int i = 0; i < r->clip_count; i++)
+        row(i ? "" : "text encoder",
+            "%d layers, width %d, %d heads, MLP %d, %s, %d tokens, %d positions",
+            r->clips[i].layers, r->clips[i].width, r->clips[i].heads, r->clips[i].mlp,
+            r->clips[i].activation == SDG_GELU ? "GELU" : "quick-GELU", r->clips[i].vocab,
+            r->clips[i].positions);
     if (r->has_vae)
         row("VAE", "widths %s, %d resblocks a level, %d latent channels, factor %d, %s encoder",
             series(widths, r->vae.channels, r->vae.levels), r->vae.blocks, r->vae.z_channels,
             1 << (r->vae.levels - 1), r->vae.has_encoder ? "with" : "no");
+}
+
+static void print_facts(const struct sdg_inspection *r)
+{
+    const struct sdg_facts *f = &r->facts;
+    if (!r->has_unet || !f->native_width) return;
+    row("trained", "to predict %s, at %dx%d, latents times %g%s", sdg_target_name(f->target),
+        f->native_width, f->native_height, (double)f->latent_scale,
+        f->zero_terminal_snr ? ", zero terminal SNR" : "");
+    for (int i = 0; i < f->evidence_count; i++) row(i ? "" : "  because", "%s", f->evidence[i]);
 }
 
 static void print_metadata(const struct sdg_inspection *r, bool verbose)
@@ -231,6 +243,7 @@ void sdg_inspect_text(const struct sdg_inspection *r, bool verbose)
     print_head(r);
     print_components(r);
     print_plans(r);
+    print_facts(r);
     print_metadata(r, verbose);
     print_tensors(r, verbose);
     print_scan(r, verbose);

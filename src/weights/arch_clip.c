@@ -1,14 +1,18 @@
 /* arch_clip.c - the plan of a CLIP text transformer, read from a checkpoint (see arch.h).
  *
- * Names are those of Hugging Face transformers (modeling_clip.py), as the SD1 single files hold
- * them. Heads are always 64 wide in CLIP's text towers. The activation is in no shape: OpenAI's
- * weights, the ones stored under these names in SD1 files, were trained with quick-GELU (Hendrycks
- * & Gimpel 2016, x * sigmoid(1.702 x)); OpenCLIP's towers, which come under other names, with the
- * exact GELU. */
+ * Names are those of Hugging Face transformers (modeling_clip.py). Heads are always 64 wide in
+ * CLIP's text towers. The activation is in no shape: OpenAI's ViT-L was trained with quick-GELU
+ * (Hendrycks & Gimpel 2016, x * sigmoid(1.702 x)), OpenCLIP's H and bigG with the exact GELU. The
+ * configuration of a diffusers folder says which; else OpenCLIP's spelling does, or being the
+ * second encoder, or the width. */
 #include <stdio.h>
+#include <string.h>
+#include <cjson/cJSON.h>
 
 #include "weights/arch.h"
 #include "weights/arch_names.h"
+#include "weights/family.h"
+#include "weights/keys.h"
 
 enum { HEAD_WIDTH = 64 };
 
@@ -26,6 +30,38 @@ static int count_layers(const struct sdg_weights *w, const char *prefix)
     return layers;
 }
 
+enum { CLIP_L_WIDTH = 768 };
+
+/* hidden_act in the folder's config.json: true with the activation when it says one that CLIP has.
+ */
+static bool configured(enum sdg_activation *activation, const struct sdg_weights *w,
+                       const char *prefix)
+{
+    char name[64];
+    const char *part = "";
+    for (size_t e = 0; e < w->count && !part[0]; e++)
+        if (sdg_name_after(w->entries[e].name, prefix)) part = w->entries[e].part;
+    snprintf(name, sizeof name, "%.40s%sconfig.json", part, part[0] ? "/" : "");
+    const char *text = sdg_weights_text(w, name);
+    cJSON *config = text ? cJSON_Parse(text) : NULL;
+    const cJSON *act = cJSON_GetObjectItemCaseSensitive(config, "hidden_act");
+    const bool quick = cJSON_IsString(act) && strcmp(act->valuestring, "quick_gelu") == 0;
+    const bool exact = cJSON_IsString(act) && strcmp(act->valuestring, "gelu") == 0;
+    *activation = quick ? SDG_QUICK_GELU : SDG_GELU;
+    cJSON_Delete(config);
+    return quick || exact;
+}
+
+static enum sdg_activation activation_of(const struct sdg_weights *w, const char *prefix, int width)
+{
+    enum sdg_activation said;
+    if (configured(&said, w, prefix)) return said;
+    return sdg_text_is_openclip(w, prefix) || strcmp(prefix, SDG_KEY_CLIP_1) == 0 ||
+                   width > CLIP_L_WIDTH
+               ? SDG_GELU
+               : SDG_QUICK_GELU;
+}
+
 sdgen_status sdg_arch_clip(struct sdg_clip_config *c, const struct sdg_weights *w,
                            const char *prefix, sdgen_error *err)
 {
@@ -38,7 +74,7 @@ sdgen_status sdg_arch_clip(struct sdg_clip_config *c, const struct sdg_weights *
         projection = {{{"text_projection.weight", 0}}, 0},
         mlp = {{{"mlp.fc1.weight", 0}, {"mlp.fc1.bias", 0}, {"mlp.fc2.weight", 1}}, 0};
     sdgen_status status;
-    *c = (struct sdg_clip_config) {.activation = SDG_QUICK_GELU};
+    *c = (struct sdg_clip_config) {0};
     c->layers = count_layers(w, prefix);
     const struct sdg_tensor *tokens =
         sdg_arch_tensor(w, prefix, "", "text_model.embeddings.token_embedding.weight");
@@ -58,6 +94,7 @@ sdgen_status sdg_arch_clip(struct sdg_clip_config *c, const struct sdg_weights *
     SDG_TRY(sdg_arch_width(&c->positions, w, prefix, "", &positions, err));
     SDG_TRY(sdg_arch_width(&c->mlp, w, prefix, "text_model.encoder.layers.0.", &mlp, err));
     c->heads = c->width / HEAD_WIDTH;
+    c->activation = activation_of(w, prefix, c->width);
     if (sdg_arch_tensor(w, prefix, "", "text_projection.weight"))
         SDG_TRY(sdg_arch_width(&c->projection, w, prefix, "", &projection, err));
 fail:

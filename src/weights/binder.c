@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "weights/arch_names.h"
+#include "weights/keys.h"
 
 enum { NAME_SIZE = 512, SHAPE_SIZE = 128 };
 
@@ -49,7 +50,9 @@ static void record(struct sdg_filebinder *b, const char *name, const int64_t *sh
         b->missing++;
     struct sdg_bind_problem p = {.rank = rank, .found = found};
     memcpy(p.shape, shape, (size_t)rank * sizeof *shape);
-    p.name = strdup(name);
+    char stored[SDG_KEY_SIZE];
+    sdg_keys_stored(stored, b->file, name);
+    p.name = strdup(stored);
     if (p.name && b->log) {
         char text[NAME_SIZE + 2 * SHAPE_SIZE + 64];
         sdg_log(b->log, SDGEN_LOG_ERROR, "%s: %s", b->file->path,
@@ -152,6 +155,11 @@ bool sdg_is_leftover(const char *name)
         "model_ema.",   "sqrt_",          "log_one_minus", "posterior_",
         "lvlb_weights", "alphas_cumprod", "betas",         "embedding_manager."};
     static const char *const ends[] = {".position_ids", "logit_scale", "denoiser.sigmas"};
+    static const char *const flags[] = {"v_pred",    "ztsnr",    "edm_vpred.sigma_max",
+                                        "edm_mean",  "edm_std",  "edm_vpred.sigma_min",
+                                        "vae_scale", "vae_shift"};
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+        if (strcmp(name, flags[i]) == 0) return true;
     for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++)
         if (sdg_name_after(name, starts[i])) return true;
     const size_t length = strlen(name);

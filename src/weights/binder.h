@@ -13,7 +13,7 @@
 
 /* A wanted tensor that the file lacks (found NULL), or has with another shape or as integers. */
 struct sdg_bind_problem {
-    char *name; /* in full, as it stands or ought to stand in the file */
+    char *name; /* in full, as it stands or ought to stand in the file, in its spelling */
     int64_t shape[4];
     int rank;
     const struct sdg_entry *found;
@@ -51,8 +51,8 @@ SDGEN_MUST_CHECK sdgen_status sdg_filebinder_finish(const struct sdg_filebinder 
 /* "name: want [320,4,3,3], the file has F16 [320,9,3,3]" into text. Returns text. */
 char *sdg_bind_problem_text(char *text, size_t size, const struct sdg_bind_problem *p);
 
-/* True for tensors that checkpoints carry along and no engine needs: running averages, the training
- * schedule, position numbers. They are no reason for doubt. */
+/* True for tensors that checkpoints carry along and no network needs: running averages, the
+ * training schedule, position numbers, flags. They are no reason for doubt. */
 bool sdg_is_leftover(const char *name);
 
 /* Whether the file holds running averages of a UNet. */

@@ -46,8 +46,7 @@ enum sdg_distilled {
     SDG_DISTILLED_ONE_STEP /* SDXS: one step */
 };
 
-/* scheduler/scheduler_config.json of a diffusers folder: what is not said is NULL, NAN or -1. Texts
- * belong to the weights' side texts or are constants. */
+/* scheduler/scheduler_config.json of a diffusers folder: what is not said is "", NAN or -1. */
 enum { SDG_SCHEDULER_WORD = 40 };
 struct sdg_scheduler_facts {
     bool there;
@@ -58,7 +57,7 @@ struct sdg_scheduler_facts {
     char algorithm_type[SDG_SCHEDULER_WORD];    /* "dpmsolver++", ... */
     char solver_type[SDG_SCHEDULER_WORD];       /* "midpoint", ... */
     char final_sigmas_type[SDG_SCHEDULER_WORD]; /* "zero", "sigma_min" */
-    char interpolation_type[SDG_SCHEDULER_WORD];
+    char interpolation_type[SDG_SCHEDULER_WORD];                   /* "linear", "log_linear" */
     double beta_start, beta_end, sigma_min, sigma_max, sigma_data; /* NAN: not said */
     int num_train_timesteps, steps_offset, solver_order;           /* -1: not said */
     int rescale_betas_zero_snr, set_alpha_to_one, skip_prk_steps;  /* 0, 1; -1: not said */
@@ -81,11 +80,24 @@ struct sdg_facts {
     enum sdg_label label;
     enum sdg_distilled distilled;
     bool zero_empty_prompt; /* SDXL base: an absent negative prompt is zeros (model_index.json) */
-    bool aesthetics;        /* refiner: label takes an aesthetic score */
     struct sdg_scheduler_facts scheduler;
     int evidence_count;
     char evidence[SDG_FACT_EVIDENCE_MAX][SDG_FACT_EVIDENCE_SIZE];
 };
+
+struct sdg_finding;
+struct sdg_weights;
+
+/* unet: the file that holds the UNet, which `found` is about; folder: the file the model was named
+ * by, whose configurations speak for the whole; vae: the one that holds the VAE, or NULL. factor:
+ * pixels a latent value is wide. */
+void sdg_facts_find(struct sdg_facts *facts, const struct sdg_finding *found,
+                    const struct sdg_weights *unet, const struct sdg_weights *folder,
+                    const struct sdg_weights *vae, int factor);
+
+/* From the text of a scheduler_config.json; *s says "not there" when text is NULL or no JSON
+ * object. */
+void sdg_scheduler_read(struct sdg_scheduler_facts *s, const char *text);
 
 const char *sdg_family_name(enum sdg_family family); /* "SD1", "SD2", "SDXL", "SDXL refiner" */
 const char *sdg_target_name(enum sdg_target target); /* "epsilon", "v", "x0", "EDM v", "EDM" */

@@ -27,10 +27,41 @@
 #define SDG_KEY_CLIP_0 "conditioner.embedders.0.transformer."
 #define SDG_KEY_CLIP_1 "conditioner.embedders.1.transformer."
 
+enum { SDG_KEY_SIZE = 320 }; /* of a name, with its NUL; longer ones are of no network */
+
 /* Gives every entry its canonical name, splits fused tensors into views of their parts, and sorts
- * the names anew; what is of no network keeps the name it has. .stored and .part stay. Twice is as
- * good as once. Errors: SDGEN_ERR_FORMAT when two tensors turn out to be the same one,
+ * the names anew; what is of no network keeps the name it has. .stored and .part stay: of the parts
+ * of a fused tensor all have the one name it is stored under. To be called once. Errors:
+ * SDGEN_ERR_FORMAT when two tensors turn out to be the same one with different numbers,
  * SDGEN_ERR_MEMORY. */
 SDGEN_MUST_CHECK sdgen_status sdg_keys_canonical(struct sdg_weights *w, sdgen_error *err);
+
+/* ---- the other way ---- */
+
+enum sdg_spelling {
+    SDG_SPELL_SINGLE, /* a single file as CompVis and Stability AI write them */
+    SDG_SPELL_FOLDER  /* diffusers */
+};
+
+struct sdg_spelt {
+    const char *folder; /* "unet", "vae", "text_encoder", "text_encoder_2"; "" in a single file */
+    char name[SDG_KEY_SIZE];
+    int third;       /* -1, or 0, 1, 2: these rows of a fused tensor of queries, keys and values */
+    bool transposed; /* stored as the transpose of the canonical one */
+};
+
+/* Spells canonical names of one checkpoint. */
+struct sdg_speller;
+/* From the canonical names of w, which need not outlive it. Errors: SDGEN_ERR_MEMORY. */
+SDGEN_MUST_CHECK sdgen_status sdg_speller_create(struct sdg_speller **speller,
+                                                 const struct sdg_weights *w, sdgen_error *err);
+void sdg_speller_destroy(struct sdg_speller *speller); /* accepts NULL */
+/* False for a name of no network: spelt is the name itself then, without a folder. */
+bool sdg_speller_spell(struct sdg_spelt *spelt, const struct sdg_speller *speller,
+                       const char *canonical, enum sdg_spelling spelling);
+
+/* What the tensor of this canonical name, which w may lack, is or would be called in w's files, the
+ * folder in front: by the spelling of its neighbours. */
+void sdg_keys_stored(char stored[SDG_KEY_SIZE], const struct sdg_weights *w, const char *canonical);
 
 #endif

@@ -76,6 +76,8 @@ static void want(struct sdg_binder *self, const char *name, const int64_t *shape
     if (b->drop && strcmp(full, b->drop) == 0) return;
     if (b->bend && strcmp(full, b->bend) == 0) bent[b->bend_at]++;
     if (b->spell && !b->spell(spelt, sizeof spelt, full)) return;
+    if (b->only && !strstr(full, b->only)) return;
+    if (b->spell && strstr(spelt, ".in_proj_")) bent[0] *= 3;
     test_blank_add(b, b->spell ? spelt : full, b->dtype, bent, rank);
 }
 
@@ -127,6 +129,15 @@ void test_blank_model(struct test_blank *b, const struct sdg_clip_config *clip,
     if (vae) sdg_vae_bind(&s->vae, vae, &b->binder);
     sdg_arena_destroy(&s->arena);
     free(s);
+}
+
+void test_blank_text(struct test_blank *b, const char *prefix, const struct sdg_clip_config *clip)
+{
+    struct sdg_clip *slots = calloc(1, sizeof *slots);
+    if (!slots) abort();
+    b->prefix = prefix;
+    sdg_clip_bind(slots, clip, &b->binder);
+    free(slots);
 }
 
 void test_blank_write(struct test_blank *b)

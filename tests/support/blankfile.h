@@ -15,8 +15,9 @@ struct test_blank {
     const char *bend;         /* this one's extent number bend_at is one more, or NULL */
     int bend_at;
     /* How the file spells the full name of what the walk adds; false: it has no such tensor. NULL:
-     * as it is. */
+     * as it is. What is spelt as a fused projection has three times the rows. */
     bool (*spell)(char *spelt, size_t size, const char *name);
+    const char *only;     /* the walk adds what has this in its full name, or NULL */
     enum sdg_dtype dtype; /* of what the walk adds */
     char path[256], *header;
     size_t header_size, bytes, count, parameters;
@@ -32,6 +33,9 @@ void test_blank_metadata(struct test_blank *b, const char *key, const char *valu
 /* All tensors of a checkpoint in SD1 layout; any of the three may be NULL. */
 void test_blank_model(struct test_blank *b, const struct sdg_clip_config *clip,
                       const struct sdg_unet_config *unet, const struct sdg_vae_config *vae);
+
+/* A text encoder at a canonical prefix. */
+void test_blank_text(struct test_blank *b, const char *prefix, const struct sdg_clip_config *clip);
 
 /* Writes the file under a new name in $TMPDIR or /tmp: b->path. */
 void test_blank_write(struct test_blank *b);
