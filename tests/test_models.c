@@ -48,6 +48,7 @@ struct job {
     const int32_t *ids;
     const struct sdg_unet_context *context;
     const float *label, *guidance;
+    const float *const *keys;
     size_t n, h, w; /* text: h is the number of tokens, w the layers skipped */
     enum sdg_unet_upsampling upsampling;
 };
@@ -61,7 +62,7 @@ static void run_text(struct sdg_ops *o, const struct job *j)
 static void run_unet(struct sdg_ops *o, const struct job *j)
 {
     const struct sdg_unet_condition condition = {
-        .context = j->context, .label = j->label, .guidance = j->guidance};
+        .context = j->context, .keys = j->keys, .label = j->label, .guidance = j->guidance};
     sdg_unet_forward(o, j->y, j->x, j->t, &condition, &j->m->unet, j->n, j->h, j->w, j->upsampling);
 }
 
@@ -238,6 +239,28 @@ static void free_job(struct job *j)
     free((void *)(uintptr_t)j->x);
 }
 
+static void run_remember(struct sdg_ops *o, const struct job *j)
+{
+    sdg_unet_remember(o, j->y, j->context, &j->m->unet);
+}
+
+/* j, a pass over one image, has run. */
+static void remembered_keys_change_no_bit(const struct subject *s, const struct job *j)
+{
+    const size_t count = (size_t)s->layout.unet.out_channels * j->h * j->w;
+    struct job k = *j;
+    float *keys = floats(sdg_unet_keys_floats(&s->m->unet, j->context->t));
+    k.y = keys;
+    run_job(&s->engine, run_remember, &k);
+    k.keys = (const float *const[]) {keys};
+    k.y = floats(count);
+    run_job(&s->engine, run_unet, &k);
+    assert_memory_equal(k.y, j->y, count * sizeof *k.y);
+    assert_true(plan_job(&s->engine, run_unet, &k).macs < plan_job(&s->engine, run_unet, j).macs);
+    free(k.y);
+    free(keys);
+}
+
 static void check_unet(struct subject *s)
 {
     static const struct {
@@ -261,6 +284,7 @@ static void check_unet(struct subject *s)
         if (guidance) j.guidance = guidance + cases[i].first * (size_t)c->time_cond;
         run_job(&s->engine, run_unet, &j);
         compare(s, &j, cases[i].name);
+        if (i == 1) remembered_keys_change_no_bit(s, &j);
         free_job(&j);
     }
     free(labels);

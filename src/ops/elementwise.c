@@ -39,11 +39,22 @@ static void unary(struct sdg_ops *o, void (*fn)(float *, const float *, size_t),
     sdg_ops_for(o, e.chunks.count, run_unary, &e);
 }
 
+/* No kernel of a tier: it waits for memory in any case. */
+static void relu(float *y, const float *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++) y[i] = x[i] < 0 ? 0 : x[i];
+}
+
 void sdg_op_activate(struct sdg_ops *o, float *y, const float *x, enum sdg_activation act,
                      size_t count)
 {
     const struct sdg_kernels *k = o->k;
-    unary(o, act == SDG_SILU ? k->silu : act == SDG_GELU ? k->gelu : k->quick_gelu, y, x, count);
+    switch (act) {
+    case SDG_SILU: unary(o, k->silu, y, x, count); break;
+    case SDG_GELU: unary(o, k->gelu, y, x, count); break;
+    case SDG_QUICK_GELU: unary(o, k->quick_gelu, y, x, count); break;
+    case SDG_RELU: unary(o, relu, y, x, count); break;
+    }
 }
 
 void sdg_op_add(struct sdg_ops *o, float *y, const float *x, size_t count)

@@ -164,8 +164,9 @@ void sdg_op_attention(struct sdg_ops *o, float *out, const float *q, const float
                       size_t n, size_t tq, size_t tk, size_t heads, size_t hd, size_t ldq,
                       size_t ldkv, size_t ldo, bool causal);
 
-enum sdg_activation { SDG_SILU, SDG_GELU, SDG_QUICK_GELU };
-/* y = act(x): x*sigmoid(x); x*Phi(x) with the exact erf; x*sigmoid(1.702 x). y may be x. [count] */
+enum sdg_activation { SDG_SILU, SDG_GELU, SDG_QUICK_GELU, SDG_RELU };
+/* y = act(x): x*sigmoid(x); x*Phi(x) with the exact erf; x*sigmoid(1.702 x); max(x, 0), NaN kept. y
+ * may be x. [count] */
 void sdg_op_activate(struct sdg_ops *o, float *y, const float *x, enum sdg_activation act,
                      size_t count);
 

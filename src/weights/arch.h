@@ -3,6 +3,7 @@
 #define SDG_WEIGHTS_ARCH_H
 
 #include "models/clip_text.h"
+#include "models/taesd.h"
 #include "models/unet.h"
 #include "models/vae.h"
 #include "weights/weights.h"
@@ -14,6 +15,10 @@ SDGEN_MUST_CHECK sdgen_status sdg_arch_unet(struct sdg_unet_config *c, const str
                                             const char *prefix, sdgen_error *err);
 SDGEN_MUST_CHECK sdgen_status sdg_arch_vae(struct sdg_vae_config *c, const struct sdg_weights *w,
                                            const char *prefix, sdgen_error *err);
+/* *c says which halves there are; at least one. */
+SDGEN_MUST_CHECK sdgen_status sdg_arch_taesd(struct sdg_taesd_config *c,
+                                             const struct sdg_weights *w, const char *prefix,
+                                             sdgen_error *err);
 SDGEN_MUST_CHECK sdgen_status sdg_arch_clip(struct sdg_clip_config *c, const struct sdg_weights *w,
                                             const char *prefix, sdgen_error *err);
 

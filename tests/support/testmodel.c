@@ -364,6 +364,36 @@ void test_model_write_as(const char *path, const struct test_layout *l, enum sdg
     test_model_close(m);
 }
 
+void test_taesd_write(const char *path, const struct sdg_taesd_config *config)
+{
+    char *header = NULL;
+    size_t size = 0;
+    struct walker k = {.binder = {want_written},
+                       .prefix = TEST_TAESD_PREFIX,
+                       .header = open_memstream(&header, &size),
+                       .data = tmpfile(),
+                       .dtype = SDG_F16,
+                       .values = test_hash_weight};
+    assert_non_null(k.header);
+    assert_non_null(k.data);
+    struct sdg_taesd m;
+    sdg_taesd_bind(&m, config, &k.binder);
+    fputs("}", k.header);
+    fclose(k.header);
+    join(path, header, k.data);
+    fclose(k.data);
+    free(header);
+}
+
+void test_taesd_open(struct sdg_taesd *m, struct sdg_weights *file, const char *path,
+                     const struct sdg_taesd_config *config)
+{
+    sdgen_error err;
+    if (sdg_weights_open(file, path, &err) != SDGEN_OK) fail_msg("%s", err.text);
+    struct walker k = {.binder = {want_lookup}, .prefix = TEST_TAESD_PREFIX, .file = file};
+    sdg_taesd_bind(m, config, &k.binder);
+}
+
 /* ---- micro ----------------------------------------------------------------------------------- */
 
 /* Keep in step with LAYOUT in tools/golden_ckpt.py. */

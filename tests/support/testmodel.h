@@ -7,6 +7,7 @@
 #define SDG_TESTS_SUPPORT_TESTMODEL_H
 
 #include "models/clip_text.h"
+#include "models/taesd.h"
 #include "models/unet.h"
 #include "models/vae.h"
 #include "weights/weights.h"
@@ -49,6 +50,14 @@ void test_model_write_as(const char *path, const struct test_layout *l, enum sdg
 /* The smallest model that draws, 64x64 pixels in milliseconds: what whole runs are tested with
  * where the picture does not matter. 3 MB in f16. */
 void test_micro_write(const char *path, enum sdg_dtype dtype);
+
+/* TAESD, as published but for the weights: both halves in one file, f16. */
+#define TEST_TAESD_PREFIX "taesd."
+void test_taesd_write(const char *path, const struct sdg_taesd_config *config);
+
+/* Bound to such a file, which the caller closes after the last use. */
+void test_taesd_open(struct sdg_taesd *m, struct sdg_weights *file, const char *path,
+                     const struct sdg_taesd_config *config);
 
 /* The three networks bound to a file, or to nothing. */
 struct test_model {
