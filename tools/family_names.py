@@ -3,6 +3,8 @@
 published   sizes of the listing, full size, against those of the published files
 asked       full size: every name and shape that diffusers and transformers ask for, no more and no less
 spelled     shrunk: single files in their stock spelling, read by diffusers' own converters
+written     tests/golden/families/names.tsv, for tests/test_families.c: number of tensors, of weights, and a digest of
+            each network of each family in full size: the sum over FNV-1a (64 bits) of "name[shape]"
 """
 import math
 
@@ -86,7 +88,28 @@ def spelled():
     print("spelled: the single files of sd1, sd2, sdxl, refiner, read by diffusers' converters, bit for bit")
 
 
-def check():
+def fnv1a(text):
+    h = 0xCBF29CE484222325
+    for byte in text.encode():
+        h = (h ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return h
+
+
+def rows():
+    for name in layouts.names():
+        layout = layouts.load(name)
+        for part, tensors in spelling.parts(layout, listing.of(layout)).items():
+            names = [(t.name, t.shape) for t in tensors]
+            digest = sum(fnv1a(f"{n}[{','.join(map(str, s))}]") for n, s in names) & 0xFFFFFFFFFFFFFFFF
+            yield f"{name}\t{part}\t{len(names)}\t{size(names)}\t{digest:016x}\n"
+
+
+def check(path, write):
     published()
     asked()
     spelled()
+    text = "".join(rows())
+    if write:
+        path.write_text(text)
+    assert path.read_text() == text, path
+    print(f"written: {text.count(chr(10))} networks in {path.name}")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/golden/families/NAME.safetensors: what diffusers and transformers make of every family's shrunk model.
 
-usage: golden_families.py [--check | --names] [NAME ...]
+usage: golden_families.py [--check] [--names] [NAME ...]
 
 The models are those of tests/checkpoints.json with hash weights rounded to f16, as tests/test_families.c writes
 them. Each file has, as far as the family differs from those before it:
@@ -12,10 +12,10 @@ them. Each file has, as far as the family differs from those before it:
     latents [5,4,8,8]   a whole run of the family's own pipeline class, 64x64 pixels: the noise, then after every step
     rgb [64,64,3]       its picture, for a few
 
-The run's parameters are in the file's metadata, under "run", as JSON; test_families.c reads them there. --check
-writes nothing and compares with the stored files. --names holds the listing of tensors.py, full size, against
-what diffusers and transformers ask for, against the published sizes, and the spellings against diffusers' own
-converters of single files.
+The run's parameters are in the file's metadata, under "run", as JSON; test_family_runs.c reads them there. --names
+writes names.tsv instead, what the full sizes consist of, after it has held the listing of checkpoints/tensors.py
+against what diffusers and transformers ask for and against the published sizes, and the spellings against diffusers'
+own converters of single files. --check writes nothing and compares with the stored files.
 """
 import argparse
 import json
@@ -163,7 +163,7 @@ def main():
     torch.set_num_threads(1)
     if a.names:
         import family_names
-        family_names.check()
+        family_names.check(FOLDER / "names.tsv", not a.check)
         return
     FOLDER.mkdir(exist_ok=True)
     for name in a.families or [*layouts.names(), *family_runs.EXTRA, "taesd"]:

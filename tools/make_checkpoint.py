@@ -47,9 +47,17 @@ def load_layout(name):
     return table[name]
 
 
+def unet_tensors(c):
+    """(name, shape) of a UNet alone, given as a layout has it. Keys that may be left out: "depth_out" (transformers on
+    the way up, each level in the order in which they run; like "depth" otherwise), "middle" (resblocks in the middle,
+    2), "label", "time_cond" (0), "only_cross"."""
+    return listing.unet(layouts.complete(c))
+
+
 def tensors(layout):
-    """(name, shape) of every tensor of such a layout, sorted by name."""
-    return listing.of(layouts.plain(layout))
+    """(name, shape) of every tensor of such a layout, which may be a UNet alone; sorted by name."""
+    makers = {"clip": lambda c: listing.clip(c, layouts.PREFIX["one"][0]), "unet": unet_tensors, "vae": listing.vae}
+    return sorted(t for part, make in makers.items() if part in layout for t in make(layout[part]))
 
 
 def make(path, layout="sd15", dtype="f16", form="safetensors", extra=None):

@@ -16,7 +16,7 @@
 
 /* ---- layouts --------------------------------------------------------------------------------- */
 
-static char *read_text(const char *path)
+char *test_read_text(const char *path)
 {
     FILE *f = fopen(path, "rb");
     if (!f) fail_msg("cannot open %s", path);
@@ -127,7 +127,7 @@ static void read_vae(struct sdg_vae_config *c, const cJSON *o)
 
 void test_layout_read(struct test_layout *l, const char *name)
 {
-    char *text = read_text("tests/layouts.json");
+    char *text = test_read_text("tests/layouts.json");
     cJSON *all = cJSON_Parse(text);
     assert_non_null(all);
     const cJSON *layout = cJSON_GetObjectItemCaseSensitive(all, name);
@@ -167,7 +167,7 @@ static cJSON *whole_row(const cJSON *table, const char *name)
 
 int test_families_read(struct test_family *families, int max)
 {
-    char *text = read_text("tests/checkpoints.json");
+    char *text = test_read_text("tests/checkpoints.json");
     cJSON *all = cJSON_Parse(text);
     assert_non_null(all);
     const cJSON *table = member(member(all, "unets"), "full"), *item;
@@ -179,7 +179,7 @@ int test_families_read(struct test_family *families, int max)
         override(row, item); /* "in", "time_cond"; the rest is not looked at */
         families[count] = (struct test_family) {0};
         snprintf(families[count].name, sizeof families[count].name, "%s", item->string);
-        read_unet(&families[count++].unet, row);
+        test_unet_read(&families[count++].unet, row);
         cJSON_Delete(row);
     }
     cJSON_Delete(all);
@@ -191,6 +191,21 @@ void test_layout_sd15(struct test_layout *l)
 {
     *l =
         (struct test_layout) {.clip = test_sd15_clip, .unet = test_sd15_unet, .vae = test_sd15_vae};
+}
+
+void test_clip_read(struct sdg_clip_config *c, const cJSON *o)
+{
+    read_clip(c, o);
+}
+
+void test_unet_read(struct sdg_unet_config *c, const cJSON *o)
+{
+    read_unet(c, o);
+}
+
+void test_vae_read(struct sdg_vae_config *c, const cJSON *o)
+{
+    read_vae(c, o);
 }
 
 /* ---- walks ----------------------------------------------------------------------------------- */
@@ -285,7 +300,7 @@ static void want_lookup(struct sdg_binder *self, const char *name, const int64_t
 
 /* IEEE 754 binary16 of a number in its range: 11 significant bits, fewer below 2^-14. lrintf rounds
  * to nearest, ties to even; what it carries over the top bit goes to the exponent. */
-static uint16_t half_bits(float x)
+uint16_t test_half_bits(float x)
 {
     int exponent;
     const float m = frexpf(fabsf(x), &exponent); /* |x| = m 2^exponent, m in [0.5, 1) */
@@ -312,7 +327,7 @@ static void want_written(struct sdg_binder *self, const char *name, const int64_
     assert_non_null(values);
     assert_non_null(halves);
     k->values(values, full, shape, rank);
-    for (size_t i = 0; k->dtype == SDG_F16 && i < count; i++) halves[i] = half_bits(values[i]);
+    for (size_t i = 0; k->dtype == SDG_F16 && i < count; i++) halves[i] = test_half_bits(values[i]);
     const void *y = k->dtype == SDG_F16 ? (const void *)halves : values;
     assert_int_equal(fwrite(y, item, count, k->data), count);
     free(values);
@@ -322,7 +337,7 @@ static void want_written(struct sdg_binder *self, const char *name, const int64_
 /* ---- models ---------------------------------------------------------------------------------- */
 
 /* The header's length decides where the data begin, so the data go to a second file first. */
-static void join(const char *path, const char *header, FILE *data)
+void test_join_safetensors(const char *path, const char *header, FILE *data)
 {
     FILE *f = fopen(path, "wb");
     if (!f) fail_msg("cannot write %s", path);
@@ -358,7 +373,7 @@ void test_model_write_as(const char *path, const struct test_layout *l, enum sdg
     walk(m, l, &k);
     fputs("}", k.header);
     fclose(k.header);
-    join(path, header, k.data);
+    test_join_safetensors(path, header, k.data);
     fclose(k.data);
     free(header);
     test_model_close(m);
@@ -380,7 +395,7 @@ void test_taesd_write(const char *path, const struct sdg_taesd_config *config)
     sdg_taesd_bind(&m, config, &k.binder);
     fputs("}", k.header);
     fclose(k.header);
-    join(path, header, k.data);
+    test_join_safetensors(path, header, k.data);
     fclose(k.data);
     free(header);
 }

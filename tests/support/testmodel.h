@@ -6,6 +6,9 @@
 #ifndef SDG_TESTS_SUPPORT_TESTMODEL_H
 #define SDG_TESTS_SUPPORT_TESTMODEL_H
 
+#include <stdio.h>
+#include <cjson/cJSON.h>
+
 #include "models/clip_text.h"
 #include "models/taesd.h"
 #include "models/unet.h"
@@ -34,6 +37,14 @@ struct test_family {
 };
 int test_families_read(struct test_family *families, int max);
 
+/* The parts of a layout. */
+void test_clip_read(struct sdg_clip_config *c, const cJSON *o);
+void test_unet_read(struct sdg_unet_config *c, const cJSON *o);
+void test_vae_read(struct sdg_vae_config *c, const cJSON *o);
+
+/* A file as a string; the caller frees it. Fails the test when there is none. */
+char *test_read_text(const char *path);
+
 /* The three networks of Stable Diffusion 1.5. */
 void test_layout_sd15(struct test_layout *l);
 
@@ -42,6 +53,12 @@ void test_model_write(const char *path, const struct test_layout *l);
 
 /* y [product of shape]: the tensor `name` (full single-file name), as test_hash_weight makes it. */
 typedef void (*test_values_fn)(float *y, const char *name, const int64_t *shape, int rank);
+
+/* IEEE 754 binary16 of a number in its range, to nearest, ties to even. */
+uint16_t test_half_bits(float x);
+
+/* A safetensors file of a header, without its length, and the data behind it. */
+void test_join_safetensors(const char *path, const char *header, FILE *data);
 
 /* The same in f32 or f16 (rounded to nearest, ties to even) with values of the caller's own. */
 void test_model_write_as(const char *path, const struct test_layout *l, enum sdg_dtype dtype,

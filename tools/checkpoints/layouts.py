@@ -61,7 +61,7 @@ def complete(u, **changes):
     u = {"label": 0, "time_cond": 0, "middle": 2, "only_cross": [False] * len(u["channels"]), **u, **changes}
     u.pop("like", None)
     down = [d if isinstance(d, list) else [d] * u["blocks"] for d in u["depth"]]
-    up = u.get("depth_out") or [[d] * (u["blocks"] + 1) for d in u["depth"]]
+    up = [d if isinstance(d, list) else [d] * (u["blocks"] + 1) for d in u.get("depth_out", u["depth"])]
     return {**u, "depth_in": down, "depth_out": up}
 
 
@@ -77,9 +77,3 @@ def load(name, size="full"):
     return {"family": name, "size": size, "unet": complete(row, **changes),
             "text": [(p, parts[c]) for p, c in zip(prefixes, family["text"])], "text_names": family["text"],
             "vae": parts["vae"], "keys": family.get("keys", []), "prediction": family.get("prediction", "epsilon")}
-
-
-def plain(layout):
-    """A layout of tests/layouts.json in the form that `load` returns."""
-    return {"family": "sd1", "size": "small", "unet": complete(layout["unet"]), "vae": layout["vae"], "keys": [],
-            "text": [(PREFIX["one"][0], layout["clip"])], "text_names": ["clip_l"], "prediction": "epsilon"}
