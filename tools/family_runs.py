@@ -12,7 +12,8 @@ from PIL import Image
 
 import hashweights
 import original_tokenizer
-from checkpoints import configs
+from checkpoints import configs, layouts, modules
+from checkpoints import tensors as listing
 
 SIDE = 64
 DEFAULTS = dict(prompt="a fox on a blue background", negative="blurry", steps=4, seed=5, cfg=7.5, sampler="euler",
@@ -79,6 +80,24 @@ def tokens(prompt, text_names):
 def guidance_embedding(scale, width):
     make = diffusers.LatentConsistencyModelPipeline.get_guidance_scale_embedding
     return make(None, torch.tensor([scale]), embedding_dim=width)
+
+
+class Originals:
+    """The modules of one family, made when they are asked for. Weights are rounded to f16."""
+
+    def __init__(self, name, size="small"):
+        self.layout = layouts.load(name, size)
+        self.names = listing.of(self.layout)
+        self.made = {}
+
+    def module(self, part, *i):
+        if (part, *i) not in self.made:
+            self.made[part, *i] = getattr(modules, part)(self.layout, self.names, *i, kind="f16")
+        return self.made[part, *i]
+
+    unet = property(lambda self: self.module("unet"))
+    vae = property(lambda self: self.module("vae"))
+    texts = property(lambda self: [self.module("text", i) for i in range(len(self.layout["text"]))])
 
 
 # ---- pipelines ----------------------------------------------------------------------------------
@@ -179,9 +198,9 @@ def fitting(pipe, a):
     return {k: v for k, v in a.items() if k in takes}
 
 
-def refined(m, run, originals):
+def refined(m, run):
     """Base until the switch, then the refiner, which goes on with the same latent."""
-    base = originals("sdxl")
+    base = Originals("sdxl")
     first, a = pipeline(base, run), arguments(run)
     r1 = Recorder(first)
     latent = first(**a | dict(output_type="latent", denoising_end=run["refiner_switch"])).images
@@ -192,13 +211,13 @@ def refined(m, run, originals):
     return [*r1.latents, *r2.latents[1:]], image
 
 
-def walk(name, m, originals):
-    """Latents [steps + 1, 4, 8, 8] and the picture, 8 bits."""
-    run = parameters(name)
+def walk(name, m, **changes):
+    """Latents [steps + 1, 4, 8, 8] and the picture, 8 bits. m: Originals of the run's family."""
+    run = {**parameters(name), **changes}
     if "refiner_switch" in run:
-        latents, image = refined(m, run, originals)
+        latents, image = refined(m, run)
     else:
-        pipe = pipeline(m if name not in FAMILY else originals(FAMILY[name]), run)
+        pipe = pipeline(m, run)
         undo = with_depth(pipe) if run.get("depth") else None
         recorder = Recorder(pipe)
         image = pipe(**fitting(pipe, arguments(run))).images[0]

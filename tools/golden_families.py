@@ -27,7 +27,6 @@ from safetensors.torch import load_file, save_file
 import family_runs
 import hashweights
 from checkpoints import layouts, modules
-from checkpoints import tensors as listing
 
 TOP = layouts.TOP
 FOLDER = TOP / "tests" / "golden" / "families"
@@ -45,24 +44,6 @@ PICTURE_OF = ("sd1", "sd2_v", "sdxl", "sd1_inpaint", "sd1_pix2pix", "cosxl")
 
 def hashed(name, *shape):
     return torch.from_numpy(hashweights.normal_like(f"input.{name}", shape))
-
-
-class Originals:
-    """The modules of one family, made when they are asked for."""
-
-    def __init__(self, name):
-        self.layout = layouts.load(name, "small")
-        self.names = listing.of(self.layout)
-        self.made = {}
-
-    def module(self, part, *i):
-        if (part, *i) not in self.made:
-            self.made[part, *i] = getattr(modules, part)(self.layout, self.names, *i, kind="f16")
-        return self.made[part, *i]
-
-    unet = property(lambda self: self.module("unet"))
-    vae = property(lambda self: self.module("vae"))
-    texts = property(lambda self: [self.module("text", i) for i in range(len(self.layout["text"]))])
 
 
 # ---- networks -----------------------------------------------------------------------------------
@@ -110,7 +91,7 @@ def tiny_cases():
 def outputs(name):
     if name == "taesd":
         return tiny_cases(), {}
-    m, run, out = Originals(family_runs.FAMILY.get(name, name)), {}, {}
+    m, run, out = family_runs.Originals(family_runs.FAMILY.get(name, name)), {}, {}
     if name not in family_runs.FAMILY:
         out = unet_case(m)
     if name in VAE_OF:
@@ -119,7 +100,7 @@ def outputs(name):
         run = family_runs.parameters(name)
         if name in TEXT_OF:
             out |= text_cases(m, run)
-        latents, rgb = family_runs.walk(name, m, Originals)
+        latents, rgb = family_runs.walk(name, m)
         out["latents"] = latents
         if name in PICTURE_OF:
             out["rgb"] = rgb

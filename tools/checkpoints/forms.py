@@ -158,7 +158,7 @@ def components(diffusers):
         p, out = spelling.parts(layout, names), []
         unet = spelling.diffusers_unet(layout, p["unet"]) if diffusers else spelling.below(p["unet"], spelling.UNET)
         vae = spelling.diffusers_vae(layout, p["vae"]) if diffusers else spelling.below(p["vae"], spelling.VAE)
-        files = [("-m", "unet", unet), ("--vae", "vae", vae)]
+        files = [("--diffusion-model", "unet", unet), ("--vae", "vae", vae)]
         for i, (flag, (prefix, _)) in enumerate(zip(text_flags(layout), layout["text"])):
             text = p[f"text_{i}"]
             convert = spelling.is_openclip(layout, i) and not diffusers

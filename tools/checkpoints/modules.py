@@ -11,7 +11,7 @@ from . import tensors as listing
 
 def state(tensors, kind="f32"):
     """`kind`: weights as a file of that type has them."""
-    return {e.name: torch.from_numpy(e.array().copy()) for e in streams.plan(tensors, "f32", kind)}
+    return {e.name: torch.from_numpy(e.array()) for e in streams.plan(tensors, "f32", kind)}
 
 
 def arguments(config):
@@ -24,15 +24,15 @@ def load(model, weights):
     if not any(k.startswith("text_model.") for k in own):
         weights = {k.removeprefix("text_model."): v for k, v in weights.items()}
     assert sorted(own) == sorted(weights), set(own) ^ set(weights)
-    model.load_state_dict(weights, strict=False)
+    model.load_state_dict(weights, strict=False, assign=True)       # without a second copy
     return model.eval()
 
 
 def unet(layout, names, kind="f32"):
     part = spelling.parts(layout, names)["unet"]
-    with torch.device("meta"):
+    with torch.device("meta"):      # no numbers of its own
         model = UNet2DConditionModel(**arguments(configs.unet(layout)))
-    return load(model.to_empty(device="cpu"), state(spelling.diffusers_unet(layout, part), kind))
+    return load(model, state(spelling.diffusers_unet(layout, part), kind))
 
 
 def vae(layout, names, kind="f32"):
