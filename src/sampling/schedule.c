@@ -195,6 +195,8 @@ sdgen_status sdg_schedule_make(struct sdg_schedule *s, const struct sdg_schedule
     const sdgen_status status = check(&r, sampler, l->like, err);
     *s = (struct sdg_schedule) {0};
     if (status != SDGEN_OK) return status;
+    if (l->like == SDG_LIKE_DIFFUSERS && l->prediction == SDG_PREDICT_EDM_V)
+        return sdg_schedule_edm(s, &r, sampler, l, err);
     if (l->like == SDG_LIKE_DIFFUSERS) return sdg_schedule_diffusers(s, &r, sampler, l, err);
     if (sampler->way[l->like].variance_preserving)
         return sdg_schedule_timesteps(s, &r, sampler, l, err);

@@ -385,8 +385,7 @@ static sdgen_status check(const struct list *a, sdgen_error *err)
     if (a->l->zero_terminal_snr && !(c->has & ZERO_SNR))
         return sdg_fail(err, SDGEN_ERR_ARG,
                         "zero terminal SNR: diffusers' %s has no rescale_betas_zero_snr", c->name);
-    if (a->l->prediction == SDG_PREDICT_EDM_V ||
-        (a->l->prediction == SDG_PREDICT_X0 && !(c->has & CLEAN)))
+    if (a->l->prediction == SDG_PREDICT_X0 && !(c->has & CLEAN))
         return sdg_fail(err, SDGEN_ERR_ARG,
                         "--prediction: diffusers' %s does not take what this model predicts",
                         c->name);

@@ -47,4 +47,11 @@ SDGEN_MUST_CHECK sdgen_status sdg_schedule_diffusers(struct sdg_schedule *s,
                                                      const struct sdg_sampler *sampler,
                                                      const struct sdg_levels *l, sdgen_error *err);
 
+/* diffusers' class for EDM's levels. Errors: SDGEN_ERR_ARG for samplers and schedules that it is
+ * not. */
+SDGEN_MUST_CHECK sdgen_status sdg_schedule_edm(struct sdg_schedule *s,
+                                               const struct sdg_schedule_request *r,
+                                               const struct sdg_sampler *sampler,
+                                               const struct sdg_levels *l, sdgen_error *err);
+
 #endif
