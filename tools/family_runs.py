@@ -36,9 +36,11 @@ RUNS = {
     "sdxs_ds": dict(TRAILING, steps=1, cfg=1.0), "sdxs_09": dict(TRAILING, steps=1, cfg=1.0),
     "sdxl_turbo": dict(TRAILING, steps=1, cfg=1.0, sampler="euler_a"),
     "sdxl_lightning": dict(TRAILING, steps=2, cfg=1.0),
+    "cosxl_karras": dict(XL, spacing="karras", prediction="edm-v", steps=3),
 }
-EXTRA = ("sdxl_turbo", "sdxl_lightning")        # runs of a family that has a run already
-FAMILY = {"sdxl_turbo": "sdxl", "sdxl_lightning": "sdxl"}
+# Runs of a family that has one already.
+FAMILY = {"sdxl_turbo": "sdxl", "sdxl_lightning": "sdxl", "cosxl_karras": "cosxl"}
+EXTRA = tuple(FAMILY)
 
 
 def parameters(name):
@@ -105,7 +107,7 @@ class Originals:
 def scheduler(run):
     if run.get("prediction") == "edm-v":
         return diffusers.EDMEulerScheduler(sigma_min=0.002, sigma_max=120.0, sigma_data=1.0,
-                                           prediction_type="v_prediction", sigma_schedule="exponential")
+                                           prediction_type="v_prediction", sigma_schedule=run["spacing"])
     base = dict(configs.SCHEDULES, steps_offset=1,
                 prediction_type="v_prediction" if run.get("prediction") == "v" else "epsilon")
     if run["sampler"] == "lcm":
