@@ -9,20 +9,20 @@
 
 static const struct {
     const char *name;
-    size_t size, block; /* block: 0 for one element */
+    size_t size, block; /* bytes of a block, elements in it */
 } dtypes[SDG_DTYPE_COUNT] = {
-    [SDG_F32] = {"F32", 4},          [SDG_F16] = {"F16", 2},
-    [SDG_BF16] = {"BF16", 2},        [SDG_F64] = {"F64", 8},
-    [SDG_F8_E4M3] = {"F8_E4M3", 1},  [SDG_F8_E5M2] = {"F8_E5M2", 1},
-    [SDG_I64] = {"I64", 8},          [SDG_I32] = {"I32", 4},
-    [SDG_I16] = {"I16", 2},          [SDG_I8] = {"I8", 1},
-    [SDG_U64] = {"U64", 8},          [SDG_U32] = {"U32", 4},
-    [SDG_U16] = {"U16", 2},          [SDG_U8] = {"U8", 1},
-    [SDG_BOOL] = {"BOOL", 1},        [SDG_Q4_0] = {"Q4_0", 18, 32},
-    [SDG_Q4_1] = {"Q4_1", 20, 32},   [SDG_Q5_0] = {"Q5_0", 22, 32},
-    [SDG_Q5_1] = {"Q5_1", 24, 32},   [SDG_Q8_0] = {"Q8_0", 34, 32},
-    [SDG_Q2_K] = {"Q2_K", 84, 256},  [SDG_Q3_K] = {"Q3_K", 110, 256},
-    [SDG_Q4_K] = {"Q4_K", 144, 256}, [SDG_Q5_K] = {"Q5_K", 176, 256},
+    [SDG_F32] = {"F32", 4, 1},         [SDG_F16] = {"F16", 2, 1},
+    [SDG_BF16] = {"BF16", 2, 1},       [SDG_F64] = {"F64", 8, 1},
+    [SDG_F8_E4M3] = {"F8_E4M3", 1, 1}, [SDG_F8_E5M2] = {"F8_E5M2", 1, 1},
+    [SDG_I64] = {"I64", 8, 1},         [SDG_I32] = {"I32", 4, 1},
+    [SDG_I16] = {"I16", 2, 1},         [SDG_I8] = {"I8", 1, 1},
+    [SDG_U64] = {"U64", 8, 1},         [SDG_U32] = {"U32", 4, 1},
+    [SDG_U16] = {"U16", 2, 1},         [SDG_U8] = {"U8", 1, 1},
+    [SDG_BOOL] = {"BOOL", 1, 1},       [SDG_Q4_0] = {"Q4_0", 18, 32},
+    [SDG_Q4_1] = {"Q4_1", 20, 32},     [SDG_Q5_0] = {"Q5_0", 22, 32},
+    [SDG_Q5_1] = {"Q5_1", 24, 32},     [SDG_Q8_0] = {"Q8_0", 34, 32},
+    [SDG_Q2_K] = {"Q2_K", 84, 256},    [SDG_Q3_K] = {"Q3_K", 110, 256},
+    [SDG_Q4_K] = {"Q4_K", 144, 256},   [SDG_Q5_K] = {"Q5_K", 176, 256},
     [SDG_Q6_K] = {"Q6_K", 210, 256},
 };
 
@@ -33,7 +33,7 @@ size_t sdg_dtype_size(enum sdg_dtype d)
 
 size_t sdg_dtype_block(enum sdg_dtype d)
 {
-    return dtypes[d].block ? dtypes[d].block : 1;
+    return dtypes[d].block;
 }
 
 size_t sdg_dtype_bytes(enum sdg_dtype d, size_t count)
