@@ -97,8 +97,8 @@ inspect --frobnicate "$demo"; status=$?
 says 2 "unknown option" "no option --frobnicate"
 inspect "$demo" "$demo"; status=$?
 says 2 "one file at a time" "one FILE at a time"
-inspect "$tmp"; status=$?
-says 1 "a directory is refused" "directory"
+mkdir "$tmp/empty"; inspect "$tmp/empty"; status=$?
+says 1 "an empty folder is refused" "neither a model"
 inspect "$tmp/none"; status=$?
 says 1 "a file that is not there" "No such file"
 inspect --help; status=$?
