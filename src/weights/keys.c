@@ -131,9 +131,15 @@ static struct sdg_tensor third_of(const struct sdg_tensor *t, int third)
 {
     struct sdg_tensor part = *t;
     part.shape[0] /= 3;
-    const size_t bytes = sdg_tensor_count(&part) * sdg_dtype_size(part.dtype);
-    part.data = (const char *)t->data + (size_t)third * bytes;
+    part.data = (const char *)t->data + (size_t)third * sdg_tensor_bytes(&part);
     return part;
+}
+
+/* In whole rows and whole blocks of a quantised type. */
+static bool has_thirds(const struct sdg_tensor *t)
+{
+    return t->rank >= 1 && t->shape[0] % 3 == 0 &&
+           sdg_tensor_count(t) / 3 % sdg_dtype_block(t->dtype) == 0;
 }
 
 /* q takes the entry's place; k and v come at the end. */
@@ -142,7 +148,7 @@ static sdgen_status split(struct sdg_weights *w, size_t entry, const char *prefi
 {
     sdgen_status status;
     const struct sdg_entry whole = w->entries[entry];
-    if (whole.tensor.rank < 1 || whole.tensor.shape[0] % 3 != 0) return SDGEN_OK;
+    if (!has_thirds(&whole.tensor)) return SDGEN_OK;
     SDG_TRY(give(w, entry, prefix, text->name, err));
     w->entries[entry].tensor = third_of(&whole.tensor, 0);
     for (int third = 1; third < 3; third++) {
@@ -160,17 +166,25 @@ fail:
     return status;
 }
 
-/* A matrix as its transpose, in memory of our own. */
+/* A matrix as its transpose, in memory of our own; in f32 where it was quantised. */
 static sdgen_status transpose(struct sdg_weights *w, struct sdg_tensor *t, sdgen_error *err)
 {
     const size_t rows = (size_t)t->shape[0], columns = (size_t)t->shape[1];
-    const size_t item = sdg_dtype_size(t->dtype);
+    const bool wide = sdg_dtype_is_quantised(t->dtype);
+    const size_t item = wide ? sizeof(float) : sdg_dtype_size(t->dtype);
+    const char *x = t->data;
+    if (wide) {
+        float *widened = sdg_pool_alloc(&w->owned, rows * columns * item + 1);
+        if (!widened) return sdg_weights_no_memory(w, err);
+        sdg_tensor_widen(widened, t, 0, rows * columns);
+        x = (const char *)widened;
+        t->dtype = SDG_F32;
+    }
     char *y = sdg_pool_alloc(&w->owned, rows * columns * item + 1);
     if (!y) return sdg_weights_no_memory(w, err);
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < columns; c++)
-            memcpy(y + (c * rows + r) * item, (const char *)t->data + (r * columns + c) * item,
-                   item);
+            memcpy(y + (c * rows + r) * item, x + (r * columns + c) * item, item);
     t->data = y;
     t->shape[0] = (int64_t)columns;
     t->shape[1] = (int64_t)rows;
@@ -237,7 +251,7 @@ static bool same_values(const struct sdg_tensor *a, const struct sdg_tensor *b)
     if (a->dtype != b->dtype || a->rank != b->rank) return false;
     for (int d = 0; d < a->rank; d++)
         if (a->shape[d] != b->shape[d]) return false;
-    return memcmp(a->data, b->data, sdg_tensor_count(a) * sdg_dtype_size(a->dtype)) == 0;
+    return memcmp(a->data, b->data, sdg_tensor_bytes(a)) == 0;
 }
 
 static int by_name(const void *a, const void *b, void *entries)
