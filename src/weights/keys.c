@@ -17,6 +17,7 @@
 
 struct survey {
     unsigned char *places; /* [count] */
+    const char **before;   /* [count]: the names that entries came with */
     struct sdg_unet_walk walk;
     int levels;
     bool seen[SDG_PLACE_TWO + 1];
@@ -95,7 +96,9 @@ static sdgen_status look(struct survey *s, const struct sdg_weights *w, sdgen_er
     const enum sdg_key_place half = tiny_half(w);
     bool factors = false, control = false;
     s->places = calloc(w->count + 1, 1);
-    if (!s->places) return sdg_weights_no_memory(w, err);
+    s->before = calloc(w->count + 1, sizeof *s->before);
+    if (!s->places || !s->before) return sdg_weights_no_memory(w, err);
+    for (size_t i = 0; i < w->count; i++) s->before[i] = w->entries[i].name;
     for (size_t i = 0; i < w->count; i++) {
         factors |= is_factor(w->entries[i].stored);
         control |= is_control(w->entries[i].stored);
@@ -263,8 +266,10 @@ static int by_name(const void *a, const void *b, void *entries)
 }
 
 /* Two spellings of one tensor side by side: harmless when they hold the same numbers, else nobody
- * can know which is meant. The second keeps the name it has in the file. */
-static sdgen_status part_twins(struct sdg_weights *w, sdgen_error *err)
+ * can know which is meant. One keeps the name it came with: the second, or the first where the
+ * second came with the canonical one. */
+static sdgen_status part_twins(struct sdg_weights *w, const struct survey *s, size_t count,
+                               sdgen_error *err)
 {
     sdgen_status status = SDGEN_OK;
     uint32_t *order = malloc((w->count + 1) * sizeof *order);
@@ -277,14 +282,17 @@ static sdgen_status part_twins(struct sdg_weights *w, sdgen_error *err)
             first = i;
             continue;
         }
-        if (!same_values(&a->tensor, &b->tensor)) {
+        const bool named = order[i] < count && strcmp(s->before[order[i]], b->name) == 0;
+        const uint32_t loser = order[named ? first : i];
+        if (loser >= count || !same_values(&a->tensor, &b->tensor)) {
             status = sdg_fail(err, SDGEN_ERR_FORMAT,
                               "%s: %.150s and %.150s are the same tensor (%.150s) under two names, "
                               "with different numbers; remove the one that is not meant",
                               w->path, a->stored, b->stored, a->name);
             break;
         }
-        if (strcmp(b->stored, b->name) != 0) b->name = b->stored;
+        w->entries[loser].name = s->before[loser];
+        if (named) first = i;
     }
     free(order);
     return status;
@@ -297,9 +305,10 @@ sdgen_status sdg_keys_canonical(struct sdg_weights *w, sdgen_error *err)
     const size_t count = w->count; /* more are added on the way */
     SDG_TRY(look(&s, w, err));
     for (size_t i = 0; i < count; i++) SDG_TRY(name_entry(w, i, &s, err));
-    SDG_TRY(part_twins(w, err));
+    SDG_TRY(part_twins(w, &s, count, err));
     SDG_TRY(sdg_weights_sort(w, err));
 fail:
     free(s.places);
+    free(s.before);
     return status;
 }
