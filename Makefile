@@ -54,6 +54,7 @@ $(BUILD)/check: $(CHECK) $(SUPPORT) $(EMULATED) $(BUILD)/libsdgen.a
 	$(LINK) -lcmocka
 $(BUILD)/sdgen-bench: $(CLI_OBJ) $(BENCH) $(BLAS) $(BUILD)/libsdgen.a
 	$(LINK) $(if $(filter 0,$(OPENBLAS)),,-lopenblas)
+$(BUILD)/tests/test_shapes: $(BUILD)/bench/shapes.o
 $(UNITS): %: %.o $(SUPPORT) $(EMULATED) $(BUILD)/libsdgen.a
 	$(LINK) -lcmocka
 $(FUZZERS): %: %.o $(BUILD)/libsdgen.a

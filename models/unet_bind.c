@@ -30,7 +30,7 @@ static const struct sdg_bind_row resblock_rows[] = {
 };
 /* Only where C_IN and C_OUT differ. */
 static const struct sdg_bind_row skip_rows[] = {
-    {"skip_connection.weight", AT(skip.weight), 4, {C_OUT, C_IN, KERNEL(1)}, 0},
+    {"skip_connection.weight", AT(skip.weight), 4, {C_OUT, C_IN, KERNEL(1)}, SDG_SQUEEZE},
     {"skip_connection.bias", AT(skip.bias), 1, {C_OUT}, 0},
 };
 #undef AT

@@ -23,7 +23,7 @@ static const struct sdg_bind_row resblock_rows[] = {
 };
 /* Only where C_IN and C_OUT differ. */
 static const struct sdg_bind_row shortcut_rows[] = {
-    {"nin_shortcut.weight", AT(shortcut.weight), 4, {C_OUT, C_IN, KERNEL(1)}, 0},
+    {"nin_shortcut.weight", AT(shortcut.weight), 4, {C_OUT, C_IN, KERNEL(1)}, SDG_SQUEEZE},
     {"nin_shortcut.bias", AT(shortcut.bias), 1, {C_OUT}, 0},
 };
 #undef AT

@@ -55,7 +55,7 @@ static void want_name(struct sdg_binder *self, const char *name, const int64_t *
     snprintf(n->name[n->count++], sizeof n->name[0], "%s", name);
 }
 
-static void list_names(struct names *n, const struct sdg_unet_config *c)
+static void list_unet(struct names *n, const struct sdg_unet_config *c)
 {
     struct sdg_arena arena;
     struct sdg_unet unet;
@@ -63,6 +63,13 @@ static void list_names(struct names *n, const struct sdg_unet_config *c)
     EXPECT_OK(sdg_unet_arena_create(&arena, &err));
     EXPECT_OK(sdg_unet_bind(&unet, c, &n->binder, &arena, &err));
     sdg_arena_destroy(&arena);
+}
+
+static void list_vae(struct names *n, const struct sdg_vae_config *c)
+{
+    static struct sdg_vae vae;
+    *n = (struct names) {.binder = {want_name}};
+    sdg_vae_bind(&vae, c, &n->binder);
 }
 
 static bool same_plan(const struct sdg_unet_config *a, const struct sdg_unet_config *b)
@@ -253,7 +260,7 @@ static void test_one_bad_tensor_bends_no_plan(void **state)
     l.unet.time_cond = 48;
     l.unet.middle = 2;
     l.unet.middle_depth = 1;
-    list_names(&names, &l.unet);
+    list_unet(&names, &l.unet);
     for (int bent = -1; bent <= 1; bent++) { /* -1: missing; else the extent that is off */
         for (size_t i = 0; i < names.count; i++) {
             char full[256];
@@ -272,6 +279,34 @@ static void test_one_bad_tensor_bends_no_plan(void **state)
             open_blank(&w, &b);
             EXPECT_OK(sdg_arch_unet(&got, &w, UNET, &err));
             if (!same_plan(&got, &l.unet)) fail_msg("%s bends the plan", full);
+            close_blank(&w, &b);
+        }
+    }
+}
+
+/* The same of a VAE. */
+static void test_one_bad_tensor_bends_no_vae(void **state)
+{
+    static struct names names;
+    const struct sdg_vae_config c = test_small_vae;
+    (void)state;
+    list_vae(&names, &c);
+    for (int bent = -1; bent <= 1; bent++) {
+        for (size_t i = 0; i < names.count; i++) {
+            char full[256];
+            struct test_blank b;
+            struct sdg_weights w;
+            struct sdg_vae_config got;
+            snprintf(full, sizeof full, VAE "%s", names.name[i]);
+            test_blank_begin(&b);
+            b.drop = bent < 0 ? full : NULL;
+            b.bend = bent < 0 ? NULL : full;
+            b.bend_at = bent < 0 ? 0 : bent;
+            test_blank_model(&b, NULL, NULL, &c);
+            open_blank(&w, &b);
+            EXPECT_OK(sdg_arch_vae(&got, &w, VAE, &err));
+            if (memcmp(&got, &c, offsetof(struct sdg_vae_config, has_encoder)) != 0)
+                fail_msg("%s bends the plan", full);
             close_blank(&w, &b);
         }
     }
@@ -478,6 +513,7 @@ int main(void)
         cmocka_unit_test(test_families),
         cmocka_unit_test(test_heads),
         cmocka_unit_test(test_one_bad_tensor_bends_no_plan),
+        cmocka_unit_test(test_one_bad_tensor_bends_no_vae),
         cmocka_unit_test(test_vaes_of_other_forms),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_absurd_widths),

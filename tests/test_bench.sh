@@ -44,6 +44,10 @@ head -n 1 "$tmp/a.svg" | grep -q '^<svg ' && tail -n 1 "$tmp/a.svg" | grep -q '^
 ok $? "--svg: a dot for the operation"
 run --isa c --precision f32 --rounds 1 --network sdxl-vae "groupnorm 1x16384 512"; status=$?
 says 0 "other networks, and what is no matrix product" "^SDXL VAE decoder" "^groupnorm 1x16384 512 "
+run --isa c --precision f32 --rounds 1 --network sdxl-unet "linear 2x1 2816"; status=$?
+says 0 "SDXL: the vector beside the timestep" "^SDXL UNet, 2 x 1024 x 1024" "^linear 2x1 2816->1280  *1 "
+run --isa c --precision f32 --rounds 1 --network sd21 "linear 2x1 1280->320"; status=$?
+says 0 "SD2.1 at its own size" "^SD2.1 UNet, 2 x 768 x 768" "^linear 2x1 1280->320  *5 "
 run --isa c --precision bf16 --rounds 1 --tune "conv norm add 2x8x8 1280->1280"; status=$?
 says 0 "--tune: a row for the table" "{8, 1280, 1280, [a-z0-9_]*}"
 

@@ -78,7 +78,8 @@ sdgen_status sdg_arch_vae(struct sdg_vae_config *c, const struct sdg_weights *w,
                                              {"post_quant_conv.bias", 0}},
                                             0},
                                        image = {{{"decoder.conv_out.weight", 0},
-                                                 {"decoder.conv_out.bias", 0}},
+                                                 {"decoder.conv_out.bias", 0},
+                                                 {"encoder.conv_in.weight", 1}},
                                                 0};
     sdgen_status status;
     struct seen encoder, decoder;
