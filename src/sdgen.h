@@ -76,7 +76,7 @@ typedef void (*sdgen_progress_fn)(void *user, const sdgen_progress *progress);
 typedef struct sdgen_engine sdgen_engine;
 
 typedef struct sdgen_load_params {
-    const char *model_path; /* checkpoint: safetensors, ckpt, pt, pth, bin */
+    const char *model_path; /* checkpoint of any form, a file or a folder */
     const char *vae_path;   /* other VAE, or NULL */
     const char *unet_path; /* other UNet, or NULL; these four too are of any form, whole or alone */
     const char *clip_l_path, *clip_g_path; /* other text encoders, or NULL */

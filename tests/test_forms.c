@@ -338,6 +338,8 @@ static void test_snapshots(void **state)
     open_model(&w, at("cache"), NULL);
     assert_non_null(sdg_weights_find(&w, "b"));
     sdg_weights_close(&w);
+    put_weights("hub/models--a--b/snapshots/one/model.safetensors", "a");
+    refuse("a cache of models", "hub", "name one of them, such as ");
     put_text("cache/refs/main", "../../../etc");
     refuse("a revision that leads away", "cache", "holds 2 snapshots");
     put_text("cache/refs/main", "three");

@@ -479,6 +479,11 @@ static void test_wrong_counts_and_texts(void **state)
         test_bytes_number(&b, 1, 8);
     }
     expect(&b, "lists in lists", "a list in a list");
+    head(&b, 0, 1);
+    text(&b, "split.count");
+    test_bytes_number(&b, 2, 4);
+    test_bytes_number(&b, 3, 2);
+    expect(&b, "a part", "one of 3 parts");
     head(&b, 2, 0);
     for (int i = 0; i < 2; i++) describe(&b, "a", 1, 1, 0, (uint64_t)i * 32);
     pad(&b, 32, 64);

@@ -18,7 +18,7 @@ static const struct sdg_arg generate_args[] = {
      .kind = SDG_ARG_FILE,
      .at = LOAD(model_path),
      .value = "FILE",
-     .brief = "checkpoint: .safetensors .ckpt .pt .pth .bin",
+     .brief = "checkpoint: .safetensors .ckpt .gguf .dduf, a folder",
      .more = "The form is told from the content. Nothing in a checkpoint is ever executed. Sizes, "
              "depths and widths of the networks are read from its tensors."},
     {.name = "vae",

@@ -100,18 +100,20 @@ static bool read_line(char line[REVISION_MAX], const char *path)
     return good && line[0] && line[0] != '.' && !strchr(line, '/');
 }
 
-/* The only folder in a folder: *count is 1, and its name in name. */
-static void only_folder(char name[NAME_SIZE], int *count, const char *path)
+/* How many things in a folder have a name that begins so, and the name of one of them. */
+static int count_names(char name[NAME_SIZE], const char *path, const char *begin)
 {
     DIR *dir = opendir(path);
     struct dirent *d;
-    *count = 0;
+    int count = 0;
     while (dir && (d = readdir(dir))) {
         if (d->d_name[0] == '.' || strlen(d->d_name) >= NAME_SIZE) continue;
+        if (strncmp(d->d_name, begin, strlen(begin)) != 0) continue;
         strcpy(name, d->d_name);
-        ++*count;
+        count++;
     }
     if (dir) closedir(dir);
+    return count;
 }
 
 /* From the folder that the user named to the one with the files. */
@@ -119,10 +121,13 @@ static sdgen_status find_snapshot(const char **root, struct sdg_weights *w, cons
                                   sdgen_error *err)
 {
     char revision[REVISION_MAX], name[NAME_SIZE];
-    int count;
     *root = path;
     char *snapshots = join(w, path, "snapshots"), *main = join(w, path, "refs/main");
     if (!snapshots || !main) return sdg_weights_no_memory(w, err);
+    if (count_names(name, path, "models--") > 0)
+        return sdg_fail(err, SDGEN_ERR_ARG,
+                        "%s: is a cache of models: name one of them, such as %s/%s", path, path,
+                        name);
     if (!is_folder(snapshots)) return SDGEN_OK;
     if (read_line(revision, main)) {
         char *named = join(w, snapshots, revision);
@@ -132,7 +137,7 @@ static sdgen_status find_snapshot(const char **root, struct sdg_weights *w, cons
             return SDGEN_OK;
         }
     }
-    only_folder(name, &count, snapshots);
+    const int count = count_names(name, snapshots, "");
     if (count != 1)
         return sdg_fail(err, SDGEN_ERR_ARG,
                         "%s: holds %d snapshots, and refs/main names none of them: name one of "

@@ -89,20 +89,25 @@ static int compare_key(const void *key, const void *item)
     return strcmp(key, ((const struct sdg_metadata *)item)->key);
 }
 
+/* This file's metadata value of a key; NULL when there is none. */
+static const char *value_of(const struct sdg_gguf_reader *r, const char *key)
+{
+    const struct sdg_weights *w = r->w;
+    if (!r->metadata_count) return NULL;
+    const struct sdg_metadata *m = bsearch(key, w->metadata + w->metadata_count - r->metadata_count,
+                                           r->metadata_count, sizeof *m, compare_key);
+    return m ? m->value : NULL;
+}
+
 /* Some tensors were folded into rows of whole blocks, and metadata say what shape they have. */
 static sdgen_status unfold(struct description *d, const struct sdg_gguf_reader *r)
 {
     char key[sizeof SDG_GGUF_SHAPE_KEY + NAME_MAX_SIZE];
-    const struct sdg_weights *w = r->w;
     struct description true_one = *d;
     size_t folded, unfolded;
     snprintf(key, sizeof key, SDG_GGUF_SHAPE_KEY "%s", d->name);
-    const struct sdg_metadata *m =
-        r->metadata_count ? bsearch(key, w->metadata + w->metadata_count - r->metadata_count,
-                                    r->metadata_count, sizeof *m, compare_key)
-                          : NULL;
-    if (!m) return SDGEN_OK;
-    const char *p = m->value;
+    const char *const shape = value_of(r, key), *p = shape;
+    if (!shape) return SDGEN_OK;
     bool good = *p == '[';
     for (true_one.rank = 0; good && *p && *p != ']' && true_one.rank < SDG_MAX_DIMS;) {
         char *end;
@@ -114,7 +119,7 @@ static sdgen_status unfold(struct description *d, const struct sdg_gguf_reader *
     if (!good || strcmp(p, "]") != 0 || !sdg_shape_bytes(&folded, d->shape, d->rank, 1) ||
         !sdg_shape_bytes(&unfolded, true_one.shape, true_one.rank, 1) || folded != unfolded)
         return refuse(r, d->name, "metadata give it the shape %.64s, which its numbers do not fill",
-                      m->value);
+                      shape);
     *d = true_one;
     return SDGEN_OK;
 }
@@ -239,6 +244,11 @@ sdgen_status sdg_gguf_read(struct sdg_weights *w, const uint8_t *data, size_t si
                         w->path, tensors, size);
     SDG_TRY(sdg_gguf_metadata(&alignment, &r, metadata));
     r.metadata_count = (size_t)metadata;
+    const char *parts = value_of(&r, "split.count");
+    if (parts && strcmp(parts, "0") != 0 && strcmp(parts, "1") != 0)
+        return sdg_fail(err, SDGEN_ERR_FORMAT,
+                        "%s: is one of %.20s parts of a GGUF file: join them with llama-gguf-split",
+                        w->path, parts);
     for (uint64_t i = 0; i < tensors; i++) SDG_TRY(read_tensor(&r));
     SDG_TRY(place(&r, first, alignment));
 fail:
