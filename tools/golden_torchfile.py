@@ -7,6 +7,7 @@ NAME.safetensors: tensors. NAME.ckpt, NAME_pN.ckpt (of pickle protocol N), legac
 form before PyTorch 1.6), tar_NAME.pt (the form before 0.1.12): files that hold the same tensors, which sdgen must read
 alike, bit for bit. All but those of torch_forms.py are written by torch.save.
 refused_NAME.pt: kinds of files that torch writes and sdgen refuses by name.
+scan.tsv: what Python finds in the pickles of some of them. Read by tests/test_picklescan.c.
 
 Files of the older forms, and "refused_script", hold addresses or times and come out differently every time.
 """
@@ -20,6 +21,7 @@ import numpy
 import torch
 from safetensors.torch import save_file
 
+import scan_truth
 import torch_forms
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
@@ -158,6 +160,8 @@ def main():
     for name in ("module", "own_module", "code"):
         torch.save(refused[name], folder / f"refused_legacy_{name}.pt", _use_new_zipfile_serialization=False)
     torch.jit.script(torch.nn.Linear(1, 1)).save(folder / "refused_script.pt")
+    scanned = [*folder.glob("l*.ckpt"), *folder.glob("views.ckpt"), *folder.glob("legacy_l*.pt"), *folder.glob("legacy_p*.pt")]
+    scan_truth.write(folder, scanned + [folder / f"refused_{n}.pt" for n in ("code", "module", "legacy_own_module", "sparse")])
 
 
 if __name__ == "__main__":

@@ -358,7 +358,8 @@ static bool look_inside(struct walk *w, const struct operand *o)
     if (o->size < 4) return true;
     if (o->bytes[0] == 0xc2 && o->bytes[1] == 0x80 && o->bytes[2] <= 5)
         add_note(w, SDG_VERDICT_UNKNOWN, "a text that becomes a pickle when it is encoded");
-    if (!sdg_scan_is_pickle(&used, &names, o->bytes, o->size, o->size) || names == 0) return true;
+    if (!sdg_scan_is_pickle(&used, &names, o->bytes, o->size, o->size)) return true;
+    if (names == 0 && o->bytes[0] != SDG_OP_PROTO) return true;
     add_note(w, SDG_VERDICT_UNKNOWN, "a pickle inside of the pickle");
     if (w->inside == INSIDE_MAX) return true;
     return walk(w->s, &used, "", o->bytes, o->size, w->pickle, (uint64_t)(o->bytes - w->data),
