@@ -25,7 +25,8 @@ struct files {
 static void put_files(struct sdg_infotext *info, struct files *f, const struct sdgen_engine *e)
 {
     *f = (struct files) {0};
-    stem_of(f->model, sizeof f->model, e->model.file.path);
+    const char *path = e->model.file.path ? e->model.file.path : e->model.unet_file.path;
+    stem_of(f->model, sizeof f->model, path); /* the UNet, where only single networks were given */
     sdg_hashjob_wait(e->model_hash, f->model_hash);
     f->model_hash[SDG_MODEL_HASH_DIGITS] = 0;
     info->model = f->model;
