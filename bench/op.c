@@ -40,7 +40,10 @@ static struct sdg_linear linear(const struct bench_op *op, const void *weight, s
 /* Gain and shift of every image are the same piece of z. */
 static struct sdg_prologue prologue(const struct bench_op *op, bool silu)
 {
-    return (struct sdg_prologue) {.scale = op->z, .shift = op->z, .silu = silu};
+    const struct bench_shape *s = &op->shape;
+    if (!s->normed && !s->layered) return (struct sdg_prologue) {0};
+    return (struct sdg_prologue) {
+        .scale = op->z, .shift = op->z, .silu = silu, .by_row = s->layered, .eps = 1e-5f};
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */
@@ -58,8 +61,7 @@ static bool run_conv(struct sdg_ops *o, const struct bench_op *op)
     const struct sdg_conv w = {.weight = {op->weight, op->way.weights, 4, {out, in, 3, 3}},
                                .bias = vector(op->bias, s->out)};
     const struct sdg_prologue pro = prologue(op, true);
-    return sdg_conv_by(o, op->way.conv, op->y, op->x, s->normed ? &pro : NULL, &w, NULL,
-                       s->add ? op->y : NULL, &g);
+    return sdg_conv_by(o, op->way.conv, op->y, op->x, &pro, &w, NULL, s->add ? op->y : NULL, &g);
 }
 
 static void run_linear(struct sdg_ops *o, const struct bench_op *op)
@@ -67,7 +69,7 @@ static void run_linear(struct sdg_ops *o, const struct bench_op *op)
     const struct bench_shape *s = &op->shape;
     const struct sdg_linear w = linear(op, op->weight, s->out);
     const struct sdg_prologue pro = prologue(op, false);
-    sdg_op_linear(o, op->y, op->x, s->normed ? &pro : NULL, &w, s->n, s->rows, s->add);
+    sdg_op_linear(o, op->y, op->x, &pro, &w, s->n, s->rows, s->add);
 }
 
 static void run_qkv(struct sdg_ops *o, const struct bench_op *op)
@@ -79,13 +81,15 @@ static void run_qkv(struct sdg_ops *o, const struct bench_op *op)
     const struct sdg_linear *const w[] = {&q, &k, &v};
     const size_t map = s->n * s->rows * s->out;
     float *const y[] = {op->y, op->y + map, op->y + 2 * map};
-    sdg_op_linears(o, y, op->x, w, 3, s->n, s->rows);
+    const struct sdg_prologue pro = prologue(op, false);
+    sdg_op_linears(o, y, op->x, &pro, w, 3, s->n, s->rows);
 }
 
 static void run_geglu(struct sdg_ops *o, const struct bench_op *op)
 {
     const struct sdg_linear w = linear(op, op->weight, 2 * op->shape.out);
-    sdg_op_linear_geglu(o, op->y, op->x, &w, op->shape.n, op->shape.rows);
+    const struct sdg_prologue pro = prologue(op, false);
+    sdg_op_linear_geglu(o, op->y, op->x, &pro, &w, op->shape.n, op->shape.rows);
 }
 
 static void run_attention(struct sdg_ops *o, const struct bench_op *op)
@@ -111,9 +115,6 @@ static bool call(struct sdg_ops *o, const struct bench_op *op)
     case BENCH_ATTENTION: run_attention(o, op); break;
     case BENCH_GROUPNORM:
         sdg_op_groupnorm(o, &p, op->x, &norm, s->n, s->rows, s->in, 32, 1e-5f, true);
-        break;
-    case BENCH_LAYERNORM:
-        sdg_op_layernorm(o, op->y, op->x, &norm, s->n * s->rows, s->in, 1e-5f);
         break;
     case BENCH_KINDS: break;
     }
@@ -156,10 +157,6 @@ static struct extent extent_of(const struct bench_shape *s)
         e.z = 2 * s->n * s->keys * s->in;
         break;
     case BENCH_GROUPNORM: e.y = e.weight = 0; break;
-    case BENCH_LAYERNORM:
-        e.y = places * s->in;
-        e.weight = 0;
-        break;
     default: break;
     }
     return e;

@@ -107,11 +107,19 @@ static void walk_resblock(struct walk *w, size_t out)
     w->width = out;
 }
 
+/* A product of the normalised map. */
+static void add_layered(struct bench_list *list, enum bench_kind kind, size_t n, size_t rows,
+                        size_t in, size_t out)
+{
+    struct bench_shape s = blank(kind, n, rows, in, out);
+    s.layered = true;
+    add(list, s, 1);
+}
+
 static void walk_self_attention(struct walk *w, size_t heads)
 {
     const size_t t = w->size * w->size, c = w->width;
-    add_plain(w->list, BENCH_LAYERNORM, w->n, t, c, 0);
-    add_plain(w->list, BENCH_QKV, w->n, t, c, c);
+    add_layered(w->list, BENCH_QKV, w->n, t, c, c);
     add_attention(w->list, w->n, t, c, t, heads, 1);
     add_linear(w->list, w->n, t, c, c, true, 1);
 }
@@ -121,8 +129,7 @@ static void walk_cross_attention(struct walk *w, size_t heads)
 {
     const size_t t = w->size * w->size, c = w->width;
     const int images = (int)w->n;
-    add_plain(w->list, BENCH_LAYERNORM, w->n, t, c, 0);
-    add_linear(w->list, w->n, t, c, c, false, 1);
+    add_layered(w->list, BENCH_LINEAR, w->n, t, c, c);
     add_attention(w->list, 1, t, c, w->tokens, heads, images);
     add_linear(w->list, w->n, t, c, c, true, 1);
 }
@@ -135,8 +142,7 @@ static void walk_feed_forward(struct walk *w)
     const size_t most = fit < w->n ? fit : w->n;
     const int times = (int)((w->n + most - 1) / most);
     for (int i = 0; i < times; i++) {
-        add_plain(w->list, BENCH_LAYERNORM, most, t, c, 0);
-        add_plain(w->list, BENCH_GEGLU, most, t, c, 4 * c);
+        add_layered(w->list, BENCH_GEGLU, most, t, c, 4 * c);
         add_linear(w->list, most, t, 4 * c, c, true, 1);
     }
 }
@@ -343,8 +349,8 @@ bool bench_known(struct bench_list *list, int i)
 
 void bench_shape_name(char name[BENCH_NAME], const struct bench_shape *s)
 {
-    static const char *const kinds[BENCH_KINDS] = {"conv",      "linear",    "qkv",      "geglu",
-                                                   "attention", "groupnorm", "layernorm"};
+    static const char *const kinds[BENCH_KINDS] = {"conv",  "linear",    "qkv",
+                                                   "geglu", "attention", "groupnorm"};
     const char *kind = kinds[s->kind];
     char of[32];
     if (s->kind == BENCH_CONV)
@@ -354,14 +360,14 @@ void bench_shape_name(char name[BENCH_NAME], const struct bench_shape *s)
     if (s->kind == BENCH_ATTENTION)
         snprintf(name, BENCH_NAME, "%s %s keys %zu heads %zux%zu", kind, of, s->keys, s->heads,
                  s->in / s->heads);
-    else if (s->kind == BENCH_GROUPNORM || s->kind == BENCH_LAYERNORM)
+    else if (s->kind == BENCH_GROUPNORM)
         snprintf(name, BENCH_NAME, "%s %s %zu", kind, of, s->in);
     else
         snprintf(name, BENCH_NAME, "%s%s%s%s %s %zu->%zu", kind,
                  s->stride == 2 ? "/2"
                  : s->up == 2   ? "*2"
                                 : "",
-                 s->normed ? " norm" : "", s->add ? " add" : "", of, s->in, s->out);
+                 s->normed || s->layered ? " norm" : "", s->add ? " add" : "", of, s->in, s->out);
 }
 
 double bench_shape_flops(const struct bench_shape *s)
@@ -391,7 +397,6 @@ double bench_shape_bytes(const struct bench_shape *s, size_t weight)
     case BENCH_GEGLU: return maps + 2.0 * w;
     case BENCH_ATTENTION: return 8.0 * (places + (double)(s->n * s->keys)) * in;
     case BENCH_GROUPNORM: return 4.0 * places * in;
-    case BENCH_LAYERNORM: return 8.0 * places * in;
     default: return 8.0 * places * (in + out);
     }
 }

@@ -16,7 +16,6 @@ enum bench_kind {
     BENCH_GEGLU,     /* [n][rows][in] -> [n][rows][out], of 2 out columns */
     BENCH_ATTENTION, /* [n][rows] queries, `keys` keys, `heads` heads of in / heads */
     BENCH_GROUPNORM, /* statistics of [n][rows][in] */
-    BENCH_LAYERNORM, /* [n][rows][in] */
     BENCH_KINDS
 };
 
@@ -25,7 +24,8 @@ struct bench_shape {
     size_t n, size, rows, in, out, keys, heads; /* rows = size^2 of a map */
     int stride, up;                             /* of a convolution: 1 or 2 */
     bool add;                                   /* a residual is added */
-    bool normed;                                /* the input passes through a normalisation */
+    bool normed;                                /* the input passes through a GroupNorm */
+    bool layered;                               /* ... through a LayerNorm */
     int count;                                  /* of one pass */
 };
 

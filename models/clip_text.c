@@ -120,7 +120,7 @@ static void attend(struct sdg_ops *o, float *x, const uint8_t *hidden,
     sdg_op_layernorm(o, y, x, &l->norm1, n * t, d, CLIP_EPS);
     float *const qkv[] = {q, k, v};
     const struct sdg_linear *const layers[] = {&l->q, &l->k, &l->v};
-    sdg_op_linears(o, qkv, y, layers, 3, n, t);
+    sdg_op_linears(o, qkv, y, NULL, layers, 3, n, t);
     if (!hidden) sdg_op_attention(o, y, q, k, v, n, t, t, heads, d / heads, d, d, d, true);
     for (size_t i = 0; i < n * t * d && hidden; i += t * d)
         attend_hiding(o, y + i, q + i, k + i, v + i, hidden + i / d, t, heads, d);

@@ -55,10 +55,11 @@ static void self_attend(struct sdg_ops *o, float *x, const struct sdg_norm *norm
     float *q = sdg_arena_floats(o->work, count);
     float *k = sdg_arena_floats(o->work, count);
     float *v = sdg_arena_floats(o->work, count);
-    sdg_op_layernorm(o, y, x, norm, s->n * s->t, c, LAYERNORM_EPS);
+    struct sdg_prologue pro;
+    sdg_op_layernorm_prologue(o, &pro, norm, c, LAYERNORM_EPS);
     float *const qkv[] = {q, k, v};
     const struct sdg_linear *const layers[] = {&a->q, &a->k, &a->v};
-    sdg_op_linears(o, qkv, y, layers, 3, s->n, s->t);
+    sdg_op_linears(o, qkv, x, &pro, layers, 3, s->n, s->t);
     sdg_op_attention(o, y, q, k, v, s->n, s->t, s->t, s->heads, c / s->heads, c, c, c, false);
     sdg_op_linear(o, x, y, NULL, &a->out, s->n, s->t, true);
     sdg_arena_release(o->work, mark);
@@ -70,7 +71,7 @@ static void make_keys(struct sdg_ops *o, float *keys, const struct sdg_unet_cont
 {
     float *const kv[] = {keys, keys + context->t * c};
     const struct sdg_linear *const layers[] = {&a->k, &a->v};
-    sdg_op_linears(o, kv, context->data, layers, 2, 1, context->t);
+    sdg_op_linears(o, kv, context->data, NULL, layers, 2, 1, context->t);
 }
 
 size_t sdg_unet_layer_keys(const struct sdg_unet_transformer *m)
@@ -127,8 +128,9 @@ static void cross_attend(struct sdg_ops *o, float *x, const struct sdg_unet_cond
     const size_t mark = sdg_arena_mark(o->work), count = s->n * s->t * s->c;
     float *y = sdg_arena_floats(o->work, count);
     float *q = sdg_arena_floats(o->work, count);
-    sdg_op_layernorm(o, y, x, norm, s->n * s->t, s->c, LAYERNORM_EPS);
-    sdg_op_linear(o, q, y, NULL, &a->q, s->n, s->t, false);
+    struct sdg_prologue pro;
+    sdg_op_layernorm_prologue(o, &pro, norm, s->c, LAYERNORM_EPS);
+    sdg_op_linear(o, q, x, &pro, &a->q, s->n, s->t, false);
     attend_contexts(o, y, q, condition, keys_at, a, s);
     sdg_op_linear(o, x, y, NULL, &a->out, s->n, s->t, true);
     sdg_arena_release(o->work, mark);
@@ -142,13 +144,13 @@ static void feed_forward(struct sdg_ops *o, float *x, const struct sdg_unet_laye
     enum { TOKENS = 4096 };
     const size_t mark = sdg_arena_mark(o->work), c = s->c, t = s->t;
     const size_t fit = t < TOKENS ? TOKENS / t : 1, most = fit < s->n ? fit : s->n;
-    float *y = sdg_arena_floats(o->work, most * t * c);
     float *gated = sdg_arena_floats(o->work, most * t * 4 * c);
+    struct sdg_prologue pro;
+    sdg_op_layernorm_prologue(o, &pro, &l->norm3, c, LAYERNORM_EPS);
     for (size_t i = 0; i < s->n; i += most) {
         const size_t images = s->n - i < most ? s->n - i : most;
         float *xi = x + i * t * c;
-        sdg_op_layernorm(o, y, xi, &l->norm3, images * t, c, LAYERNORM_EPS);
-        sdg_op_linear_geglu(o, gated, y, &l->ff_in, images, t);
+        sdg_op_linear_geglu(o, gated, xi, &pro, &l->ff_in, images, t);
         sdg_op_linear(o, xi, gated, NULL, &l->ff_out, images, t, true);
     }
     sdg_arena_release(o->work, mark);

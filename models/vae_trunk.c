@@ -252,7 +252,7 @@ static void attend_in(struct sdg_ops *o, float *x, const struct sdg_vae_attentio
     sdg_op_apply(o, y, x, &pro, 1, t, c);
     float *const qkv[] = {q, k, v};
     const struct sdg_linear *const layers[] = {&a->q, &a->k, &a->v};
-    sdg_op_linears(o, qkv, y, layers, 3, 1, t);
+    sdg_op_linears(o, qkv, y, NULL, layers, 3, 1, t);
     sdg_op_attention(o, y, q, k, v, 1, t, t, 1, c, c, c, c, false);
     sdg_op_linear(o, x, y, NULL, &a->out, 1, t, true);
 }

@@ -106,17 +106,19 @@ void sdg_op_linear(struct sdg_ops *o, float *y, const float *x, const struct sdg
 }
 
 void sdg_op_linears(struct sdg_ops *o, float *const *y, const float *x,
-                    const struct sdg_linear *const *w, int count, size_t n, size_t t)
+                    const struct sdg_prologue *pro, const struct sdg_linear *const *w, int count,
+                    size_t n, size_t t)
 {
-    struct linear l = begin(o, x, NULL, w[0], n, t);
+    struct linear l = begin(o, x, pro, w[0], n, t);
     for (int i = 0; i < count; i++) count_macs(o, w[i], n, t);
     if (!empty(w[0], n, t)) run(&l, y, w, count, false, false);
 }
 
-void sdg_op_linear_geglu(struct sdg_ops *o, float *y, const float *x, const struct sdg_linear *w,
-                         size_t n, size_t t)
+void sdg_op_linear_geglu(struct sdg_ops *o, float *y, const float *x,
+                         const struct sdg_prologue *pro, const struct sdg_linear *w, size_t n,
+                         size_t t)
 {
-    struct linear l = begin(o, x, NULL, w, n, t);
+    struct linear l = begin(o, x, pro, w, n, t);
     const struct sdg_panels panels = sdg_panels_of(o, l.mul, &w->weight, n * t);
     count_macs(o, w, n, t);
     if (empty(w, n, t)) return;

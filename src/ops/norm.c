@@ -85,7 +85,7 @@ void sdg_op_groupnorm_beside(struct sdg_ops *o, struct sdg_prologue *p, const fl
                              size_t hw, size_t c, size_t groups, float eps, bool silu)
 {
     float *scale = sdg_arena_floats(o->work, n * c), *shift = sdg_arena_floats(o->work, n * c);
-    *p = (struct sdg_prologue) {scale, shift, silu, beside};
+    *p = (struct sdg_prologue) {.scale = scale, .shift = shift, .silu = silu, .beside = beside};
     if (n == 0 || hw == 0 || c == 0) return;
     const size_t mark = sdg_arena_mark(o->work);
     struct sums s = {.o = o, .x = x, .beside = beside, .chunks = chunks_of(hw), .c = c, .rows = hw};
@@ -179,6 +179,14 @@ void sdg_op_apply(struct sdg_ops *o, float *y, const float *x, const struct sdg_
 }
 
 /* ---- LayerNorm ------------------------------------------------------------------------------- */
+
+void sdg_op_layernorm_prologue(struct sdg_ops *o, struct sdg_prologue *p, const struct sdg_norm *w,
+                               size_t c, float eps)
+{
+    *p = (struct sdg_prologue) {.by_row = true, .eps = eps};
+    p->scale = sdg_ops_vector(o, &w->weight, c);
+    p->shift = sdg_ops_vector(o, &w->bias, c);
+}
 
 struct layernorm {
     const struct sdg_ops *o;

@@ -71,11 +71,14 @@ struct sdg_beside {
 /* What a convolution or a linear layer does to its input on the way in. First the channels of x and
  * those beside it become one map; then comes normalisation folded into one multiply-add per
  * channel, then perhaps SiLU. x' = act(scale[n][c] * [x | beside] + shift[n][c]), c counting both.
- */
+ * Or, linear layers only, LayerNorm: x' = scale[c] * (x - its mean) / its deviation + shift[c], by
+ * row. */
 struct sdg_prologue {
     const float *scale, *shift; /* [n][c], both NULL: x' = x (silu is then ignored) */
     bool silu;
     struct sdg_beside beside;
+    bool by_row; /* LayerNorm: [c], no silu, nothing beside */
+    float eps;   /* added to the variance of a row */
 };
 
 /* y = x' W^T + b, or y += x' W^T + b with `add`. x [n][t][in] -> y [n][t][out]; in and out are
@@ -84,14 +87,16 @@ struct sdg_prologue {
 void sdg_op_linear(struct sdg_ops *o, float *y, const float *x, const struct sdg_prologue *pro,
                    const struct sdg_linear *w, size_t n, size_t t, bool add);
 
-/* y[i] = x W_i^T + b_i for `count` layers of one input: queries, keys and values. */
+/* y[i] = x' W_i^T + b_i for `count` layers of one input: queries, keys and values. */
 void sdg_op_linears(struct sdg_ops *o, float *const *y, const float *x,
-                    const struct sdg_linear *const *w, int count, size_t n, size_t t);
+                    const struct sdg_prologue *pro, const struct sdg_linear *const *w, int count,
+                    size_t n, size_t t);
 
-/* y = a * gelu(g), [a | g] = x W^T + b (GEGLU, Shazeer 2020): x [n][t][in], w [2c,in], y [n][t][c].
- * The 2c-wide map never exists as a whole. */
-void sdg_op_linear_geglu(struct sdg_ops *o, float *y, const float *x, const struct sdg_linear *w,
-                         size_t n, size_t t);
+/* y = a * gelu(g), [a | g] = x' W^T + b (GEGLU, Shazeer 2020): x [n][t][in], w [2c,in], y
+ * [n][t][c]. The 2c-wide map never exists as a whole. */
+void sdg_op_linear_geglu(struct sdg_ops *o, float *y, const float *x,
+                         const struct sdg_prologue *pro, const struct sdg_linear *w, size_t n,
+                         size_t t);
 
 /* GroupNorm (Wu & He 2018, eq. 1) as a prologue: statistics of x [n][hw][c] over (hw, c/groups),
  * biased variance, folded with gamma and beta into p->scale and p->shift, which are taken from
@@ -151,8 +156,13 @@ void sdg_op_conv(struct sdg_ops *o, float *y, const float *x, const struct sdg_p
                  const struct sdg_conv *w, const float *channel_bias, const float *residual,
                  const struct sdg_conv_geometry *g);
 
-/* LayerNorm (Ba et al. 2016) over the last dimension: x, y [rows][c]; y may be x. Biased variance.
- */
+/* LayerNorm (Ba et al. 2016) over the last dimension as a prologue of linear layers; gain and shift
+ * in f32 are taken from o->work. Statistics and normalised rows never leave the pass that rounds
+ * them for the product: the bits of sdg_op_layernorm, without a map of its own. */
+void sdg_op_layernorm_prologue(struct sdg_ops *o, struct sdg_prologue *p, const struct sdg_norm *w,
+                               size_t c, float eps);
+
+/* The same written out: x, y [rows][c]; y may be x. Biased variance. */
 void sdg_op_layernorm(struct sdg_ops *o, float *y, const float *x, const struct sdg_norm *w,
                       size_t rows, size_t c, float eps);
 

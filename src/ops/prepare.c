@@ -52,19 +52,36 @@ static void fill(const struct source *s, void *y, size_t ldy, size_t image, size
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 struct rows {
+    const struct sdg_ops *o;
     struct source from;
     char *y;
     size_t pitch; /* bytes */
     size_t t, first;
     struct sdg_cut chunks;
+    struct sdg_scratch row; /* of each worker, where rows are normalised */
 };
+
+/* LayerNorm of `count` rows, one at a time through a row that stays in the first cache. */
+static void normalise(const struct rows *r, char *y, size_t token, size_t count, int worker)
+{
+    const struct source *s = &r->from;
+    const struct sdg_prologue *p = s->pro;
+    float *row = sdg_scratch_of(&r->row, worker);
+    for (size_t i = 0; i < count; i++, y += r->pitch) {
+        r->o->k->layernorm(row, s->x + (token + i) * s->in, p->scale, p->shift, 1, s->in, p->eps);
+        s->mul->prep(y, 0, row, 0, NULL, NULL, false, 1, s->in, s->depth);
+    }
+}
 
 /* A chunk of rows, image by image, as each has its own scale. */
 static void prepare_chunk(void *arg, size_t task, int worker)
 {
-    (void)worker;
     const struct rows *r = arg;
     struct sdg_span rows = sdg_cut_piece(&r->chunks, task);
+    if (r->from.pro && r->from.pro->by_row) {
+        normalise(r, r->y + rows.first * r->pitch, r->first + rows.first, rows.count, worker);
+        return;
+    }
     while (rows.count) {
         const size_t token = r->first + rows.first, image = token / r->t;
         size_t count = r->from.pro ? (image + 1) * r->t - token : rows.count;
@@ -80,14 +97,17 @@ void sdg_prepare_rows(const struct sdg_ops *o, void *y, size_t pitch, const stru
                       const float *x, size_t in, const struct sdg_prologue *pro, size_t t,
                       const struct sdg_span *tokens)
 {
-    if (o->dry) return;
-    struct rows r = {.from = source_of(mul, x, in, pro),
+    struct rows r = {.o = o,
+                     .from = source_of(mul, x, in, pro),
                      .y = y,
                      .pitch = pitch * sdg_matmul_element(mul),
                      .t = t,
                      .first = tokens->first,
                      .chunks = sdg_cut_at_most(tokens->count, TASK_FLOATS / in + 1, 1)};
-    sdg_ops_for(o, r.chunks.count, prepare_chunk, &r);
+    const size_t mark = sdg_arena_mark(o->work);
+    if (pro && pro->by_row) r.row = sdg_scratch_take(o, in);
+    if (!o->dry) sdg_ops_for(o, r.chunks.count, prepare_chunk, &r);
+    sdg_arena_release(o->work, mark);
 }
 
 /* ---- maps ------------------------------------------------------------------------------------ */

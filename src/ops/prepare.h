@@ -13,7 +13,8 @@ bool sdg_prepare_is_needless(const struct sdg_matmul *mul, size_t in,
                              const struct sdg_prologue *pro);
 
 /* y [tokens->count][pitch] from tokens [first, first + count) of x [n][t][in]; pro, which may be
- * NULL, has one scale and shift, if any, per image of t tokens. Nothing in a dry run. */
+ * NULL, has one scale and shift, if any, per image of t tokens, or is LayerNorm. A dry run takes no
+ * more than the scratch. */
 void sdg_prepare_rows(const struct sdg_ops *o, void *y, size_t pitch, const struct sdg_matmul *mul,
                       const float *x, size_t in, const struct sdg_prologue *pro, size_t t,
                       const struct sdg_span *tokens);

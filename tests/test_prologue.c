@@ -1,7 +1,9 @@
-/* test_beside.c - two maps read as one (struct sdg_beside) against the same map put together: the
- * same bits from normalisation, convolution in each of its ways and linear layers, wherever the
- * border lies: at a multiple of the vectors, between them, at an odd channel, inside a group. In
- * every tier and both precisions, emulated where need be; with the promises of test_ops.c. */
+/* test_prologue.c - what happens to an input on its way into a product (struct sdg_prologue),
+ * against the same thing written out before: the same bits. Two maps read as one by normalisation,
+ * convolution in each of its ways and linear layers, wherever the border lies: at a multiple of the
+ * vectors, between them, at an odd channel, inside a group. LayerNorm in front of one layer, of
+ * three and of GEGLU. In every tier and both precisions, emulated where need be; with the promises
+ * of test_ops.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -25,7 +27,7 @@ struct beside_case {
     int up;
 };
 
-/* ---- the case as an operation ---------------------------------------------------------------- */
+/* ---- two maps, as an operation --------------------------------------------------------------- */
 
 static void run(struct sdg_ops *o, const struct test_op *op, size_t first, size_t n)
 {
@@ -82,7 +84,7 @@ static struct beside_case open_case(size_t ca, size_t cb, size_t groups, enum sd
     return c;
 }
 
-/* ---- checks ---------------------------------------------------------------------------------- */
+/* ---- two maps, checked ----------------------------------------------------------------------- */
 
 static bool can(const struct beside_case *c, const struct sdg_kernels *k)
 {
@@ -159,12 +161,106 @@ static void test_phases(void **state)
     test_way(SDG_CONV_PHASES);
 }
 
+/* ---- LayerNorm ------------------------------------------------------------------------------- */
+
+enum layer { ONE, THREE, GATED };
+
+struct row_case {
+    struct test_op op;
+    const float *normed; /* x, normalised before; NULL: on the way */
+    struct sdg_tensor more[2];
+    size_t in, out, tokens;
+    enum layer layer;
+};
+
+static void run_rows(struct sdg_ops *o, const struct test_op *op, size_t first, size_t n)
+{
+    const struct row_case *c = (const struct row_case *)(const void *)op;
+    const size_t mark = sdg_arena_mark(o->work), at = first * c->tokens * c->in;
+    const size_t map = c->op.n * c->tokens * c->out;
+    const struct sdg_linear w[] = {
+        {.weight = op->weight, .bias = op->bias}, {c->more[0], {0}}, {c->more[1], {0}}};
+    const struct sdg_linear *const three[] = {&w[0], &w[1], &w[2]};
+    float *y = op->y + first * c->tokens * c->out, *const ys[] = {y, y + map, y + 2 * map};
+    const float *x = c->normed ? c->normed + at : op->x + at;
+    struct sdg_prologue pro = {0};
+    if (!c->normed) sdg_op_layernorm_prologue(o, &pro, &op->norm, c->in, 1e-5f);
+    if (c->layer == ONE) sdg_op_linear(o, y, x, &pro, &w[0], n, c->tokens, false);
+    if (c->layer == THREE) sdg_op_linears(o, ys, x, &pro, three, 3, n, c->tokens);
+    if (c->layer == GATED) sdg_op_linear_geglu(o, y, x, &pro, &w[0], n, c->tokens);
+    sdg_arena_release(o->work, mark);
+}
+
+/* x is normalised by sdg_op_layernorm, then multiplied: what the other way must come to. */
+static void check_rows(struct row_case *c, float *normed, const struct sdg_kernels *k)
+{
+    const size_t count = c->op.n * c->tokens * c->out * (c->layer == THREE ? 3 : 1);
+    float *want = malloc(count * sizeof *want);
+    assert_non_null(want);
+    struct sdg_arena work;
+    assert_int_equal(sdg_arena_create(&work, 1 << 20, NULL), SDGEN_OK);
+    struct sdg_ops o = {.k = k, .work = &work, .threads = 1};
+    sdg_op_layernorm(&o, normed, c->op.x, &c->op.norm, c->op.n * c->tokens, c->in, 1e-5f);
+    sdg_arena_destroy(&work);
+    c->normed = normed;
+    test_op_run(&c->op, k, 1, NULL, 0, c->op.n);
+    memcpy(want, c->op.y, count * sizeof *want);
+    c->normed = NULL;
+    memset(c->op.y, 0xff, count * sizeof *want);
+    test_op_run(&c->op, k, 2, NULL, 0, c->op.n);
+    if (memcmp(c->op.y, want, count * sizeof *want) != 0)
+        fail_msg("LayerNorm, layer %d of %s, bf16 %d, %zu -> %zu: other bits", c->layer,
+                 sdg_isa_label(k->isa), c->op.bf16, c->in, c->out);
+    test_op_check(&c->op, k, want, "LayerNorm");
+    free(want);
+}
+
+static void test_rows(enum layer layer, size_t tokens, size_t in, size_t out)
+{
+    const size_t rows = IMAGES * tokens;
+    const int64_t shape[] = {(int64_t)(layer == GATED ? 2 * out : out), (int64_t)in};
+    struct row_case c = {.op = {.run = run_rows, .pool = test_pool_open(), .n = IMAGES},
+                         .in = in,
+                         .out = out,
+                         .tokens = tokens,
+                         .layer = layer};
+    struct test_pool *pool = &c.op.pool;
+    c.op.per_image = tokens * out;
+    c.op.y = test_pool_floats(pool, 3 * rows * out);
+    c.op.x = test_pool_input(pool, rows * in, "rows.x");
+    c.op.weight = test_pool_weight(pool, "rows", 0, "weight", SDG_F16, 2, shape);
+    c.op.bias = test_pool_vector(pool, "rows", 0, "bias", SDG_F16, (size_t)shape[0]);
+    for (int i = 0; i < 2; i++)
+        c.more[i] = test_pool_weight(pool, "rows", i + 1, "weight", SDG_F32, 2, shape);
+    c.op.norm.weight = test_pool_vector(pool, "rows", 0, "gamma.weight", SDG_F16, in);
+    c.op.norm.bias = test_pool_vector(pool, "rows", 0, "beta", SDG_F16, in);
+    float *normed = test_pool_floats(pool, rows * in);
+    for (int isa = 0; isa < SDG_ISA_COUNT; isa++)
+        for (int bf16 = 0; bf16 < 2; bf16++) {
+            struct sdg_kernels k;
+            test_kernels_init(&k, (enum sdg_isa)isa);
+            c.op.bf16 = bf16;
+            check_rows(&c, normed, &k);
+        }
+    test_pool_close(pool);
+}
+
+static void test_layernorm(void **state)
+{
+    (void)state;
+    test_rows(ONE, 33, 64, 19);
+    test_rows(ONE, 1, 37, 8); /* one token: f32 in either precision */
+    test_rows(THREE, 5, 37, 33);
+    test_rows(GATED, 7, 32, 64);
+    test_rows(GATED, 3, 41, 13); /* pairs of panels do not begin together */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear),     cmocka_unit_test(test_direct),
         cmocka_unit_test(test_winograd_4), cmocka_unit_test(test_winograd_2),
-        cmocka_unit_test(test_phases),
+        cmocka_unit_test(test_phases),     cmocka_unit_test(test_layernorm),
     };
-    return cmocka_run_group_tests_name("beside", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("prologue", tests, NULL, NULL);
 }
