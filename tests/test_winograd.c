@@ -291,6 +291,8 @@ static void test_large(void **state)
     (void)state;
     if (sdg_isa_detect() == SDG_ISA_C) skip();
     check_shape(&(struct shape) {2, 41, 38, 70, 33, 1, SDG_F16, BIAS | PACKED}, sdg_isa_detect());
+    check_shape(&(struct shape) {1, 48, 46, 350, 33, 1, SDG_F16, PACKED | RESIDUAL},
+                sdg_isa_detect());
     check_shape(&(struct shape) {3, 6, 9, 1333, 40, 1, SDG_F16, BIAS | PACKED | PROLOGUE},
                 sdg_isa_detect());
     check_shape(&(struct shape) {3, 9, 7, 1100, 70, 2, SDG_F16, BIAS | PACKED}, sdg_isa_detect());

@@ -9,11 +9,13 @@
  * A task goes slice by slice: transforms the panel's weights of the slice into its scratch, then
  * multiplies point by point onto the sums [point][tile][nr] that wait there too; after the last
  * slice they are transformed into y. So transformed weights, four times as large as the filter,
- * never exist as a whole; what they cost is shared by the tiles of a block. Small blocks keep the
- * sums in a core's second cache: twice or four times as many tiles were slower.
+ * never exist as a whole. Small blocks keep the sums in a core's second cache: twice or four times
+ * as many tiles were slower. But transforming weights takes the instructions of 5 tiles of products
+ * (4x4), or of 10 (2x2, bf16), so where there is enough work for all threads a task takes several
+ * blocks, one after the other under the same weights.
  *
- * Like all work this is cut by shape; and since tiles are rows of A, which do not know each other,
- * neither blocks nor strips nor other images can change a bit. */
+ * Tiles are rows of A, which do not know each other: neither blocks and their groups nor strips
+ * nor other images can change a bit. */
 #include "ops/winograd.h"
 
 #include "ops/prepare.h"
@@ -21,6 +23,8 @@
 enum {
     STRIP_BYTES = 40 << 20, /* of V */
     MOST_TILES = 56,        /* of a block */
+    MOST_BLOCKS = 4,        /* of a task */
+    LEAST_TASKS = 8,        /* for each thread, if a task is to have more than one */
     SLICE_BYTES = 1280,     /* of a tile's channels at a time */
     LINE = SDG_ARENA_ALIGN
 };
@@ -37,9 +41,12 @@ struct winograd {
     size_t v_point;            /* elements */
     struct sdg_span at, lines; /* images and tile rows of the strip at hand */
     struct sdg_cut blocks;     /* of its tiles */
+    struct sdg_cut groups;     /* of its blocks */
+    size_t most_blocks;        /* of a group */
     struct sdg_scratch scratch;
     size_t u_point, m_point; /* elements */
     size_t raw_floats, u_floats;
+    size_t block_floats; /* of the sums of a block */
 };
 
 const struct sdg_matmul *sdg_winograd_product(const struct sdg_convolution *c, size_t tile)
@@ -72,7 +79,19 @@ static void plan_scratch(struct winograd *g)
     g->m_point = odd_lines(MOST_TILES * nr, sizeof(float));
     g->raw_floats = p->packed.data ? 0 : (sdg_panel_scratch(p) + 15) / 16 * 16;
     g->u_floats = g->points * g->u_point * element / sizeof(float);
-    g->scratch = sdg_scratch_take(g->c->o, g->raw_floats + g->u_floats + g->points * g->m_point);
+    g->block_floats = g->points * g->m_point;
+    g->scratch =
+        sdg_scratch_take(g->c->o, g->raw_floats + g->u_floats + g->most_blocks * g->block_floats);
+}
+
+/* Blocks of a task, for a strip of so many tiles. */
+static size_t blocks_of_task(const struct winograd *g, size_t tiles)
+{
+    const size_t threads = g->c->o->threads > 1 ? (size_t)g->c->o->threads : 1;
+    const size_t blocks = (tiles + MOST_TILES - 1) / MOST_TILES;
+    const size_t fit = blocks * g->c->panels.count / (LEAST_TASKS * threads);
+    const size_t most = fit < MOST_BLOCKS ? fit : MOST_BLOCKS;
+    return most < 1 ? 1 : most < blocks ? most : blocks;
 }
 
 static struct winograd plan(const struct sdg_convolution *c, size_t tile)
@@ -98,6 +117,7 @@ static struct winograd plan(const struct sdg_convolution *c, size_t tile)
     g.strip.columns = g.tile_columns * tile + 2;
     g.strip.y = sdg_arena_floats(c->o->work, g.images.size * (g.bands.size * tile + 2) *
                                                  g.strip.columns * g.strip.pitch);
+    g.most_blocks = blocks_of_task(&g, rows * g.tile_columns);
     plan_scratch(&g);
     return g;
 }
@@ -161,14 +181,12 @@ static const char *panel_of(const struct winograd *g, size_t i, float *scratch)
     return (const char *)p->packed.data + i * sdg_panel_size(p) * sdg_dtype_size(p->packed.dtype);
 }
 
-/* Adds a slice of channels to the sums of a block of tiles. */
-static void multiply_slice(const struct winograd *g, float *sums, float *u, const char *panel,
-                           size_t slice, const struct sdg_span *tiles, size_t n)
+/* The weights of a slice of channels, ready for the products. */
+static void transform_slice(const struct winograd *g, float *u, const char *panel, size_t slice)
 {
-    static const ptrdiff_t whole = 0;
     const enum sdg_number from = number_of(g);
     const struct sdg_span channels = slice_of(g, slice);
-    const size_t nr = g->mul->nr, element = sdg_matmul_element(g->mul);
+    const size_t nr = g->mul->nr;
     const size_t stored = from == SDG_NUMBER_F32 ? 4 : 2;
     const struct sdg_winograd_weights weights = {.u = u,
                                                  .u_point = g->u_point,
@@ -178,6 +196,15 @@ static void multiply_slice(const struct winograd *g, float *sums, float *u, cons
                                                  .depth = channels.count,
                                                  .nr = nr};
     g->w->weights(&weights);
+}
+
+/* Adds a slice of channels to the sums of a block of tiles. */
+static void multiply_slice(const struct winograd *g, float *sums, const float *u, size_t slice,
+                           const struct sdg_span *tiles, size_t n)
+{
+    static const ptrdiff_t whole = 0;
+    const struct sdg_span channels = slice_of(g, slice);
+    const size_t nr = g->mul->nr, element = sdg_matmul_element(g->mul);
     for (size_t q = 0; q < g->points; q++) {
         float *c = sums + q * g->m_point;
         const struct sdg_product product = {
@@ -229,20 +256,29 @@ static void write_block(const struct winograd *g, const float *sums, const struc
     }
 }
 
-/* A block of tiles, a panel of outputs: panels change first, so that what all threads read of V at
- * a time is one block. */
+/* A group of blocks of tiles, a panel of outputs: panels change first, so that what all threads
+ * read of V at a time is a few blocks. */
 static void multiply_task(void *arg, size_t task, int worker)
 {
     const struct winograd *g = arg;
     const struct sdg_panels *p = &g->c->panels;
-    const struct sdg_span tiles = sdg_cut_piece(&g->blocks, task / p->count);
+    const struct sdg_span group = sdg_cut_piece(&g->groups, task / p->count);
     const size_t i = task % p->count, nr = g->mul->nr, left = p->out - i * nr;
+    const size_t n = left < nr ? left : nr;
     float *raw = sdg_scratch_of(&g->scratch, worker), *u = raw + g->raw_floats;
     float *sums = u + g->u_floats;
     const char *panel = panel_of(g, i, raw);
-    for (size_t s = 0; s < g->slices.count; s++)
-        multiply_slice(g, sums, u, panel, s, &tiles, left < nr ? left : nr);
-    write_block(g, sums, &tiles, i * nr, left < nr ? left : nr);
+    for (size_t s = 0; s < g->slices.count; s++) {
+        transform_slice(g, u, panel, s);
+        for (size_t b = 0; b < group.count; b++) {
+            const struct sdg_span tiles = sdg_cut_piece(&g->blocks, group.first + b);
+            multiply_slice(g, sums + b * g->block_floats, u, s, &tiles, n);
+        }
+    }
+    for (size_t b = 0; b < group.count; b++) {
+        const struct sdg_span tiles = sdg_cut_piece(&g->blocks, group.first + b);
+        write_block(g, sums + b * g->block_floats, &tiles, i * nr, n);
+    }
 }
 
 /* ---- strips ---------------------------------------------------------------------------------- */
@@ -259,7 +295,8 @@ static void run_strip(struct winograd *g)
     const size_t rows = g->at.count * g->lines.count;
     sdg_ops_for(c->o, rows * g->slices.count, input_task, g);
     g->blocks = sdg_cut_at_most(rows * g->tile_columns, MOST_TILES, 1);
-    sdg_ops_for(c->o, g->blocks.count * c->panels.count, multiply_task, g);
+    g->groups = sdg_cut_at_most(g->blocks.count, g->most_blocks, 1);
+    sdg_ops_for(c->o, g->groups.count * c->panels.count, multiply_task, g);
 }
 
 void sdg_winograd(const struct sdg_convolution *c, size_t tile)
