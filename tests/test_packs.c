@@ -26,7 +26,7 @@ static const struct layer {
 } layers[LAYERS] = {
     {64, 96, 0, 1, GROUP},    {48, 40, 24, 576, GROUP}, {100, 48, 0, 576, GROUP},
     {40, 40, 12, 144, GROUP}, {40, 72, 0, 144, GROUP},  {33, 72, 0, 144, GROUP},
-    {128, 128, 4, 16, GROUP}, {128, 64, 0, 16, GROUP},  {96, 96, 0, 7, OTHER},
+    {128, 128, 4, 16, GROUP}, {40, 1300, 0, 16, GROUP}, {96, 96, 0, 7, OTHER},
     {96, 96, 0, 300, OTHER},
 };
 

@@ -52,21 +52,56 @@ static void transpose_16(uint16_t *to, const char *rows, const struct sdg_pack *
     }
 }
 
-/* scratch: nr rows in f32. */
-static void pack_panel(char *to, const struct sdg_kernels *k, const struct sdg_pack *p,
-                       size_t panel, float *scratch)
+/* Channels that are widened at a time: f32 rows that stay in the second cache while they are read
+ * tap by tap. A multiple of every product's step, so that pieces of a panel join. */
+static size_t channels_at_once(const struct sdg_tensor *weight, size_t taps)
 {
-    const size_t nr = p->mul->nr, row = p->in * p->taps, first = panel * nr;
-    const size_t n = p->out - first < nr ? p->out - first : nr;
-    const size_t tap_bytes = p->depth * nr * sdg_dtype_size(p->dtype);
-    if (p->mul->input == SDG_INPUT_F32 && p->dtype != SDG_F32) {
-        transpose_16((uint16_t *)(void *)to,
-                     (const char *)p->weight.data + first * row * sizeof(uint16_t), p, n);
-        return;
+    if (taps == 1) return 512;
+    return sdg_dtype_is_quantised(weight->dtype) ? 256 : 64; /* 256: few blocks are cut */
+}
+
+static size_t taps_of(const struct sdg_tensor *weight)
+{
+    size_t taps = 1;
+    for (int i = 2; i < weight->rank; i++) taps *= (size_t)weight->shape[i];
+    return taps;
+}
+
+size_t sdg_pack_scratch(const struct sdg_matmul *mul, const struct sdg_tensor *weight)
+{
+    const size_t in = (size_t)weight->shape[1], taps = taps_of(weight);
+    const size_t most = channels_at_once(weight, taps);
+    return mul->nr * (in < most ? in : most) * taps;
+}
+
+void sdg_pack_panel(void *to, const struct sdg_kernels *k, const struct sdg_matmul *mul,
+                    const struct sdg_tensor *weight, size_t panel, float *scratch)
+{
+    const size_t out = (size_t)weight->shape[0], in = (size_t)weight->shape[1];
+    const size_t taps = taps_of(weight), nr = mul->nr, first = panel * nr, row = in * taps;
+    const size_t n = out - first < nr ? out - first : nr, most = channels_at_once(weight, taps);
+    const size_t element = sdg_matmul_element(mul), tap = sdg_matmul_depth(mul, in) * nr * element;
+    for (size_t i = 0; i < in; i += most) {
+        const size_t count = in - i < most ? in - i : most, piece = count * taps;
+        for (size_t j = 0; j < n; j++)
+            sdg_widen(k, scratch + j * piece, weight, (first + j) * row + i * taps, piece);
+        for (size_t t = 0; t < taps; t++)
+            mul->pack((char *)to + t * tap + i * nr * element, nr, scratch + t, piece, taps, n,
+                      count);
     }
-    sdg_widen(k, scratch, &p->weight, first * row, n * row);
-    for (size_t t = 0; t < p->taps; t++)
-        p->mul->pack(to + t * tap_bytes, nr, scratch + t, row, p->taps, n, p->in);
+}
+
+/* What is kept as f16 or bf16 for a product of f32 only changes its place. */
+static void pack_one(char *to, const struct sdg_kernels *k, const struct sdg_pack *p, size_t panel,
+                     float *scratch)
+{
+    const size_t nr = p->mul->nr, first = panel * nr, row = p->in * p->taps;
+    const size_t n = p->out - first < nr ? p->out - first : nr;
+    const char *rows = p->weight.data;
+    if (p->mul->input == SDG_INPUT_F32 && p->dtype != SDG_F32)
+        transpose_16((uint16_t *)(void *)to, rows + first * row * sizeof(uint16_t), p, n);
+    else
+        sdg_pack_panel(to, k, p->mul, &p->weight, panel, scratch);
 }
 
 /* ---- a batch --------------------------------------------------------------------------------- */
@@ -76,8 +111,8 @@ static void pack_task(void *arg, size_t task, int worker)
     const struct job *job = arg;
     const struct item *item = job->items;
     while (task >= item->pack->panels) task -= item++->pack->panels;
-    pack_panel(item->to + task * sdg_packing_panel_bytes(item->pack), job->k, item->pack, task,
-               job->scratch + (size_t)worker * job->scratch_floats);
+    pack_one(item->to + task * sdg_packing_panel_bytes(item->pack), job->k, item->pack, task,
+             job->scratch + (size_t)worker * job->scratch_floats);
 }
 
 static void run_batch(struct job *job)
@@ -103,7 +138,7 @@ static sdgen_status begin(struct job *job, const struct sdg_packs *packs,
     if (packs->broken) return sdg_fail(err, SDGEN_ERR_MEMORY, "out of memory");
     for (size_t i = 0; i < packs->count; i++) {
         const struct sdg_pack *p = &packs->list[i];
-        const size_t floats = p->mul->nr * p->in * p->taps;
+        const size_t floats = sdg_pack_scratch(p->mul, &p->weight);
         if (floats > job->scratch_floats) job->scratch_floats = floats;
     }
     job->items = malloc(packs->count * sizeof *job->items);

@@ -53,6 +53,12 @@ size_t sdg_matmul_element(const struct sdg_matmul *mul);
 /* `in` values rounded up to what the product takes at a step: the depth of a panel and of a row. */
 size_t sdg_matmul_depth(const struct sdg_matmul *mul, size_t in);
 
+/* Panel number `panel` of a weight [out][in][taps], from the layout of a file, to [tap][depth][nr]
+ * in the type that the product reads. scratch: as many floats as sdg_pack_scratch says. */
+void sdg_pack_panel(void *to, const struct sdg_kernels *k, const struct sdg_matmul *mul,
+                    const struct sdg_tensor *weight, size_t panel, float *scratch);
+size_t sdg_pack_scratch(const struct sdg_matmul *mul, const struct sdg_tensor *weight);
+
 /* Errors: SDGEN_ERR_MEMORY. */
 SDGEN_MUST_CHECK sdgen_status sdg_packs_create(struct sdg_packs **packs, sdgen_error *err);
 void sdg_packs_destroy(struct sdg_packs *packs); /* NULL is fine */

@@ -38,26 +38,15 @@ size_t sdg_panel_scratch(const struct sdg_panels *p)
 {
     if (in_place(p)) return 0;
     if (p->packed.data) return sdg_panel_size(p);
-    return sdg_panel_size(p) + p->mul->nr * p->in * p->taps;
-}
-
-/* Rows of the file's layout, in f32, then packed tap by tap. */
-static const void *pack(const struct sdg_panels *p, size_t i, float *scratch)
-{
-    const struct sdg_matmul *mul = p->mul;
-    const size_t first = i * mul->nr, left = p->out - first, row = p->in * p->taps;
-    const size_t n = left < mul->nr ? left : mul->nr;
-    float *rows = scratch + sdg_panel_size(p);
-    sdg_widen(p->o->k, rows, p->weight, first * row, n * row);
-    const size_t bytes = p->depth * mul->nr * sdg_matmul_element(mul);
-    for (size_t t = 0; t < p->taps; t++)
-        mul->pack((char *)scratch + t * bytes, mul->nr, rows + t, row, p->taps, n, p->in);
-    return scratch;
+    return sdg_panel_size(p) + sdg_pack_scratch(p->mul, p->weight);
 }
 
 const void *sdg_panel_get(const struct sdg_panels *p, size_t i, float *scratch)
 {
-    if (!p->packed.data) return pack(p, i, scratch);
+    if (!p->packed.data) {
+        sdg_pack_panel(scratch, p->o->k, p->mul, p->weight, i, scratch + sdg_panel_size(p));
+        return scratch;
+    }
     const size_t size = sdg_panel_size(p);
     const char *at = (const char *)p->packed.data + i * size * sdg_dtype_size(p->packed.dtype);
     if (in_place(p)) return at;
