@@ -66,9 +66,12 @@ struct sink {
 static sdgen_status take(void *user, size_t at, const void *data, size_t bytes, sdgen_error *err)
 {
     const struct sink *s = user;
-    if (write_at(s->fd, s->place->image_at + at, data, bytes) == SDGEN_OK) return SDGEN_OK;
-    return sdg_fail(err, SDGEN_ERR_IO, "%s: cannot be written: %s", s->place->path,
-                    strerror(errno));
+    const size_t to = s->place->image_at + at;
+    if (write_at(s->fd, to, data, bytes) != SDGEN_OK)
+        return sdg_fail(err, SDGEN_ERR_IO, "%s: cannot be written: %s", s->place->path,
+                        strerror(errno));
+    sync_file_range(s->fd, (off_t)to, (off_t)bytes, SYNC_FILE_RANGE_WRITE); /* begin already */
+    return SDGEN_OK;
 }
 
 /* Room for the whole file, so that a full disk is known before the work. */
