@@ -98,27 +98,7 @@ static void describe(struct sdg_finding *f, const struct shapes *s)
                                        : "text encoder: CLIP's kind");
 }
 
-/* UNets with a vector beside the timestep. False when it is of unknown meaning. */
-static bool labelled(struct sdg_finding *f, const struct shapes *s)
-{
-    const int64_t sizes =
-        (s->label - s->pooled) % SIZE_EMBEDDING ? 0 : (s->label - s->pooled) / SIZE_EMBEDDING;
-    const bool refiner = s->label == REFINER_LABEL || (s->pooled && sizes == REFINER_SIZES);
-    const bool sdxl = s->label == SDXL_LABEL || (s->pooled && sizes == SDXL_SIZES) ||
-                      (f->text_count == 0 && s->context != SD2_CONTEXT);
-    if (refiner && f->text_count < 2 && s->context != SDXL_CONTEXT) {
-        f->family = SDG_FAMILY_SDXL_REFINER;
-        f->label = SDG_LABEL_REFINER;
-    } else if (sdxl) {
-        f->family = SDG_FAMILY_SDXL;
-        f->label = SDG_LABEL_SIZES;
-    } else {
-        return false;
-    }
-    return true;
-}
-
-/* ---- the smaller ones ---- */
+/* ---- where the transformers are ---- */
 
 enum { BLOCKS = 32, NO_MIDDLE = -1 };
 
@@ -179,16 +159,39 @@ static bool crosses_only(const struct sdg_weights *w, int64_t context)
 }
 
 static const char *variant(const struct sdg_finding *f, const struct sdg_weights *w,
-                           int64_t context)
+                           int64_t context, const char *levels, int middle)
 {
-    char text[2 * BLOCKS];
-    const int middle = transformers(text, w);
     for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++)
-        if (strcmp(text, variants[i].transformers) == 0 && middle == variants[i].middle &&
+        if (strcmp(levels, variants[i].transformers) == 0 && middle == variants[i].middle &&
             variants[i].label == (f->label != SDG_LABEL_NONE) &&
             variants[i].only_cross == crosses_only(w, context))
             return variants[i].name;
     return NULL;
+}
+
+/* ---- families ---- */
+
+/* UNets with a vector beside the timestep. Alone and shrunk, the refiner is known by a fourth
+ * level. False when the vector is of unknown meaning. */
+static bool labelled(struct sdg_finding *f, const struct shapes *s, const char *levels)
+{
+    const bool alone = f->text_count == 0 && s->context != SD2_CONTEXT;
+    const int64_t rest = s->label - s->pooled;
+    const int64_t sizes = s->pooled && rest % SIZE_EMBEDDING == 0 ? rest / SIZE_EMBEDDING : 0;
+    int slashes = 0;
+    for (const char *p = levels; *p; p++) slashes += *p == '/';
+    if (f->text_count < 2 && s->context != SDXL_CONTEXT &&
+        (s->label == REFINER_LABEL || sizes == REFINER_SIZES ||
+         (alone && s->label != SDXL_LABEL && slashes == 3))) {
+        f->family = SDG_FAMILY_SDXL_REFINER;
+        f->label = SDG_LABEL_REFINER;
+    } else if (s->label == SDXL_LABEL || sizes == SDXL_SIZES || alone) {
+        f->family = SDG_FAMILY_SDXL;
+        f->label = SDG_LABEL_SIZES;
+    } else {
+        return false;
+    }
+    return true;
 }
 
 /* ---- kinds ---- */
@@ -218,9 +221,11 @@ static void name_it(struct sdg_finding *f, const char *smaller)
 void sdg_family_unet(struct sdg_finding *f, const struct sdg_weights *w)
 {
     struct shapes s;
+    char levels[2 * BLOCKS];
+    const int middle = transformers(levels, w);
     read_shapes(&s, f, w);
     const int64_t extra = s.in - s.out;
-    const bool known = s.label == 0 || labelled(f, &s);
+    const bool known = s.label == 0 || labelled(f, &s, levels);
     describe(f, &s);
     if (extra == 3) {
         foreign(f, "Stable Diffusion x4 upscaler");
@@ -249,7 +254,7 @@ void sdg_family_unet(struct sdg_finding *f, const struct sdg_weights *w)
                         ? SDG_FAMILY_SD2
                         : SDG_FAMILY_SD1;
     f->kind = f->text_count ? SDG_KIND_CHECKPOINT : SDG_KIND_UNET;
-    const char *smaller = variant(f, w, s.context);
+    const char *smaller = variant(f, w, s.context, levels, middle);
     if (smaller) sdg_evidence(f, "transformers as in %s", smaller);
     f->one_step = smaller && strcmp(smaller, "SDXS-512") == 0;
     name_it(f, smaller);

@@ -12,11 +12,10 @@
 #include "weights/keys.h"
 
 enum { CLIP_TOKENS = 49408, CLIP_POSITIONS = 77 }; /* of every CLIP (Radford et al. 2021) */
-enum { DEFAULT_FACTOR = 8 };                       /* pixels a latent value is wide */
 
 /* ---- files ---- */
 
-enum { MAIN, OWN_UNET, OWN_VAE, OWN_CLIP_L, OWN_CLIP_G, SOURCES };
+enum { MAIN, OWN_UNET, OWN_VAE, OWN_CLIP_L, OWN_CLIP_G, OWN_TAESD, SOURCES };
 
 /* A file that networks come from. */
 struct source {
@@ -51,10 +50,10 @@ static sdgen_status open_all(struct opening *o, sdgen_error *err)
 {
     const struct sdg_model_options *opt = o->opt;
     struct sdg_model *m = o->m;
-    const char *const paths[SOURCES] = {opt->path, opt->unet_path, opt->vae_path, opt->clip_l_path,
-                                        opt->clip_g_path};
-    struct sdg_weights *const files[SOURCES] = {&m->file, &m->unet_file, &m->vae_file,
-                                                &m->clip_l_file, &m->clip_g_file};
+    const char *const paths[SOURCES] = {opt->path,        opt->unet_path,   opt->vae_path,
+                                        opt->clip_l_path, opt->clip_g_path, opt->taesd_path};
+    struct sdg_weights *const files[SOURCES] = {&m->file,        &m->unet_file,   &m->vae_file,
+                                                &m->clip_l_file, &m->clip_g_file, &m->taesd_file};
     sdgen_status status = SDGEN_OK;
     for (int i = 0; i < SOURCES; i++) {
         o->sources[i].file = files[i];
@@ -197,17 +196,50 @@ fail:
     return status;
 }
 
+/* Where the tiny autoencoder is, if one is to be used: its own file; a VAE's file that holds
+ * nothing else; a model that has no other. */
+static struct source *choose_taesd(struct opening *o)
+{
+    struct source *s = &o->sources[OWN_TAESD];
+    if (s->open) return s;
+    s = given_or_main(o, OWN_VAE);
+    return s->open && !s->finding.vae && s->finding.taesd_decoder ? s : NULL;
+}
+
+static sdgen_status bind_taesd(struct opening *o, sdgen_error *err)
+{
+    struct sdg_taesd_config config;
+    struct source *s = choose_taesd(o);
+    if (!s) return SDGEN_OK;
+    if (!s->finding.taesd_encoder && !s->finding.taesd_decoder)
+        return sdg_fail(err, SDGEN_ERR_ARG,
+                        "%s: this is a %s and holds no tiny autoencoder, which "
+                        "--taesd wants",
+                        s->file->path, s->finding.name);
+    const sdgen_status status = sdg_arch_taesd(&config, s->file, SDG_KEY_TAESD, err);
+    if (status != SDGEN_OK) return status;
+    sdg_filebinder_network(&s->binder, SDG_KEY_TAESD, false);
+    sdg_taesd_bind(&o->m->taesd, &config, &s->binder.binder);
+    o->m->has_taesd = true;
+    return SDGEN_OK;
+}
+
 static sdgen_status bind_vae(struct opening *o, sdgen_error *err)
 {
     struct sdg_vae_config vae;
-    o->vae = given_or_main(o, OWN_VAE);
-    const struct source *s = o->vae;
-    if (!s->open || !s->finding.vae)
+    struct source *s = given_or_main(o, OWN_VAE);
+    struct sdg_model *m = o->m;
+    if (m->has_taesd && !s->finding.vae) s = &o->sources[MAIN]; /* it may still encode */
+    if (!s->open || !s->finding.vae) {
+        if (m->has_taesd && m->taesd.config.has_decoder) return SDGEN_OK;
         return sdg_fail(err, SDGEN_ERR_MODEL, "%s: holds no VAE; give one with --vae", path_of(s));
+    }
     const sdgen_status status = sdg_arch_vae(&vae, s->file, SDG_KEY_VAE, err);
     if (status != SDGEN_OK) return status;
-    sdg_filebinder_network(&o->vae->binder, SDG_KEY_VAE, false);
-    sdg_vae_bind(&o->m->vae, &vae, &o->vae->binder.binder);
+    sdg_filebinder_network(&s->binder, SDG_KEY_VAE, false);
+    sdg_vae_bind(&m->vae, &vae, &s->binder.binder);
+    m->has_vae = true;
+    o->vae = s;
     return SDGEN_OK;
 }
 
@@ -228,9 +260,10 @@ static bool is_replaced(const struct opening *o, const char *name)
     static const struct {
         int own;
         const char *prefix;
-    } owners[] = {{OWN_UNET, SDG_KEY_UNET},     {OWN_VAE, SDG_KEY_VAE},
-                  {OWN_CLIP_L, SDG_KEY_CLIP},   {OWN_CLIP_L, SDG_KEY_CLIP_0},
-                  {OWN_CLIP_G, SDG_KEY_CLIP_1}, {OWN_CLIP_G, SDG_KEY_CLIP_0}};
+    } owners[] = {{OWN_TAESD, SDG_KEY_TAESD},   {OWN_UNET, SDG_KEY_UNET},
+                  {OWN_VAE, SDG_KEY_VAE},       {OWN_CLIP_L, SDG_KEY_CLIP},
+                  {OWN_CLIP_L, SDG_KEY_CLIP_0}, {OWN_CLIP_G, SDG_KEY_CLIP_1},
+                  {OWN_CLIP_G, SDG_KEY_CLIP_0}};
     for (size_t i = 0; i < sizeof owners / sizeof owners[0]; i++)
         if (o->sources[owners[i].own].open && sdg_name_after(name, owners[i].prefix)) return true;
     return false;
@@ -264,8 +297,8 @@ static void find_facts(const struct opening *o)
     struct sdg_model *m = o->m;
     const struct source *main = &o->sources[MAIN];
     sdg_facts_find(&m->facts, &o->unet->finding, o->unet->file,
-                   main->open ? main->file : o->unet->file, o->vae->file,
-                   m->vae.config.levels ? sdg_vae_factor(&m->vae.config) : DEFAULT_FACTOR);
+                   main->open ? main->file : o->unet->file, o->vae ? o->vae->file : NULL,
+                   m->has_vae ? sdg_vae_factor(&m->vae.config) : SDG_TAESD_FACTOR);
     sdg_log(o->opt->log, SDGEN_LOG_VERBOSE, "%s: %s", o->unet->file->path, o->unet->finding.name);
     for (int i = 0; i < m->facts.evidence_count; i++)
         sdg_log(o->opt->log, SDGEN_LOG_VERBOSE, "%s: %s", o->unet->file->path,
@@ -277,8 +310,8 @@ static sdgen_status check_fit(const struct opening *o, sdgen_error *err)
     const struct sdg_model *m = o->m;
     const struct sdg_clip_config *clips[SDG_MAX_CLIPS];
     for (int i = 0; i < m->clip_count; i++) clips[i] = &m->clips[i].config;
-    return sdg_model_fits(clips, m->clip_count, &m->unet.config, &m->vae.config, &m->facts,
-                          o->unet->file->path, err);
+    return sdg_model_fits(clips, m->clip_count, &m->unet.config, m->has_vae ? &m->vae.config : NULL,
+                          &m->facts, o->unet->file->path, err);
 }
 
 sdgen_status sdg_model_open(struct sdg_model *m, const struct sdg_model_options *opt,
@@ -292,6 +325,7 @@ sdgen_status sdg_model_open(struct sdg_model *m, const struct sdg_model_options 
     SDG_TRY(choose_texts(&o, err));
     SDG_TRY(bind_texts(&o, err));
     SDG_TRY(bind_unet(&o, err));
+    SDG_TRY(bind_taesd(&o, err));
     SDG_TRY(bind_vae(&o, err));
     SDG_TRY(finish_all(&o, err));
     find_facts(&o);
@@ -363,6 +397,7 @@ void sdg_model_let_go(const struct sdg_model *m, const struct sdg_tensor *weight
     sdg_weights_let_go(&m->vae_file, weight);
     sdg_weights_let_go(&m->clip_l_file, weight);
     sdg_weights_let_go(&m->clip_g_file, weight);
+    sdg_weights_let_go(&m->taesd_file, weight);
 }
 
 void sdg_model_ask_for(const struct sdg_model *m, const struct sdg_tensor *weight)
@@ -372,6 +407,7 @@ void sdg_model_ask_for(const struct sdg_model *m, const struct sdg_tensor *weigh
     sdg_weights_ask_for(&m->vae_file, weight);
     sdg_weights_ask_for(&m->clip_l_file, weight);
     sdg_weights_ask_for(&m->clip_g_file, weight);
+    sdg_weights_ask_for(&m->taesd_file, weight);
 }
 
 void sdg_model_close(struct sdg_model *m)
@@ -381,6 +417,7 @@ void sdg_model_close(struct sdg_model *m)
     sdg_weights_close(&m->vae_file);
     sdg_weights_close(&m->clip_l_file);
     sdg_weights_close(&m->clip_g_file);
+    sdg_weights_close(&m->taesd_file);
     sdg_weights_close(&m->file);
     memset(m, 0, sizeof *m);
 }

@@ -3,6 +3,7 @@
 #define SDG_WEIGHTS_MODEL_H
 
 #include "models/clip_text.h"
+#include "models/taesd.h"
 #include "models/unet.h"
 #include "models/vae.h"
 #include "weights/facts.h"
@@ -13,7 +14,7 @@ enum { SDG_MAX_CLIPS = 2 };
 struct sdg_model {
     struct sdg_weights file; /* zeroed if only single networks were given */
     /* Zeroed unless a file of its own was given for that network. */
-    struct sdg_weights unet_file, vae_file, clip_l_file, clip_g_file;
+    struct sdg_weights unet_file, vae_file, clip_l_file, clip_g_file, taesd_file;
     struct sdg_arena arena;
     struct sdg_facts facts;
     /* In the order in which their vectors lie side by side in the UNet's context: CLIP-L, bigG. */
@@ -21,7 +22,11 @@ struct sdg_model {
     struct sdg_clip_take takes[SDG_MAX_CLIPS]; /* what the UNet was trained on */
     int clip_count;
     struct sdg_unet unet;
+    /* At least one of the two that decodes. taesd is there where it was asked for, or the model has
+     * no other; it decodes, encodes or both (taesd.config). */
+    bool has_vae, has_taesd;
     struct sdg_vae vae;
+    struct sdg_taesd taesd;
     size_t used, unused; /* tensors of `file` */
 };
 
