@@ -251,7 +251,10 @@ static void test_stored_names(void **state)
         char stored[SDG_KEY_SIZE];
         add_items(&w, &cases[i].neighbour, 1);
         assert_int_equal(sdg_keys_canonical(&w, &err), SDGEN_OK);
-        sdg_keys_stored(stored, &w, cases[i].missing);
+        struct sdg_speller *s;
+        assert_int_equal(sdg_speller_create(&s, &w, &err), SDGEN_OK);
+        sdg_speller_stored(stored, s, cases[i].missing);
+        sdg_speller_destroy(s);
         assert_string_equal(stored, cases[i].want);
         sdg_weights_close(&w);
     }

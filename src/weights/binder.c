@@ -51,8 +51,11 @@ static void record(struct sdg_filebinder *b, const char *name, const int64_t *sh
     struct sdg_bind_problem p = {.rank = rank, .found = found};
     memcpy(p.shape, shape, (size_t)rank * sizeof *shape);
     char stored[SDG_KEY_SIZE];
-    sdg_keys_stored(stored, b->file, name);
-    p.name = strdup(stored);
+    sdgen_error err;
+    if (!b->speller && sdg_speller_create(&b->speller, b->file, &err) != SDGEN_OK)
+        b->speller = NULL;
+    if (b->speller) sdg_speller_stored(stored, b->speller, name);
+    p.name = strdup(b->speller ? stored : name);
     if (p.name && b->log) {
         char text[NAME_SIZE + 2 * SHAPE_SIZE + 64];
         sdg_log(b->log, SDGEN_LOG_ERROR, "%s: %s", b->file->path,
@@ -112,6 +115,7 @@ void sdg_filebinder_destroy(struct sdg_filebinder *b)
     for (size_t i = 0; i < b->problem_count; i++) free(b->problems[i].name);
     free(b->problems);
     free(b->taken);
+    sdg_speller_destroy(b->speller);
     *b = (struct sdg_filebinder) {0};
 }
 

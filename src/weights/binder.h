@@ -19,6 +19,8 @@ struct sdg_bind_problem {
     const struct sdg_entry *found;
 };
 
+struct sdg_speller;
+
 struct sdg_filebinder {
     struct sdg_binder binder; /* what the networks see; first member */
     const struct sdg_weights *file;
@@ -30,6 +32,7 @@ struct sdg_filebinder {
     struct sdg_bind_problem *problems; /* [problem_count]: fewer than missing + misshaped only
                                           when memory ran out */
     size_t problem_count, problem_room;
+    struct sdg_speller *speller; /* from the first problem on */
 };
 
 /* log may be NULL; each problem is one SDGEN_LOG_ERROR line. Errors: SDGEN_ERR_MEMORY. */

@@ -52,7 +52,8 @@ struct sdg_spelt {
 
 /* Spells canonical names of one checkpoint. */
 struct sdg_speller;
-/* From the canonical names of w, which need not outlive it. Errors: SDGEN_ERR_MEMORY. */
+/* From the canonical names of w, which only sdg_speller_stored looks at again. Errors:
+ * SDGEN_ERR_MEMORY. */
 SDGEN_MUST_CHECK sdgen_status sdg_speller_create(struct sdg_speller **speller,
                                                  const struct sdg_weights *w, sdgen_error *err);
 void sdg_speller_destroy(struct sdg_speller *speller); /* accepts NULL */
@@ -60,8 +61,9 @@ void sdg_speller_destroy(struct sdg_speller *speller); /* accepts NULL */
 bool sdg_speller_spell(struct sdg_spelt *spelt, const struct sdg_speller *speller,
                        const char *canonical, enum sdg_spelling spelling);
 
-/* What the tensor of this canonical name, which w may lack, is or would be called in w's files, the
- * folder in front: by the spelling of its neighbours. */
-void sdg_keys_stored(char stored[SDG_KEY_SIZE], const struct sdg_weights *w, const char *canonical);
+/* What the tensor of this canonical name, which the weights may lack, is or would be called in
+ * their files, the folder in front: by the spelling of its neighbours. */
+void sdg_speller_stored(char stored[SDG_KEY_SIZE], const struct sdg_speller *speller,
+                        const char *canonical);
 
 #endif

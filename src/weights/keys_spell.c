@@ -27,6 +27,11 @@ struct sdg_speller {
     int levels;
     bool there[NETWORKS];
     bool openclip[NETWORKS]; /* SD2's and SDXL's second come from OpenCLIP */
+    /* How a tensor of the network is stored: an example, and what stands before its name there. */
+    const struct sdg_weights *file;
+    const struct sdg_entry *example[NETWORKS];
+    int manner[NETWORKS];
+    size_t before[NETWORKS];
 };
 
 static enum network network_of(const char **rest, const char *canonical)
@@ -59,22 +64,6 @@ static void survey(struct sdg_speller *s, const struct sdg_weights *w)
     s->openclip[FIRST] = !s->there[SECOND]; /* the refiner's */
     s->openclip[SECOND] = true;
     sdg_unet_walk_end(&s->walk);
-}
-
-sdgen_status sdg_speller_create(struct sdg_speller **speller, const struct sdg_weights *w,
-                                sdgen_error *err)
-{
-    *speller = calloc(1, sizeof **speller);
-    if (!*speller)
-        return sdg_fail(err, SDGEN_ERR_MEMORY, "%s: not enough memory to name its tensors",
-                        w->path);
-    survey(*speller, w);
-    return SDGEN_OK;
-}
-
-void sdg_speller_destroy(struct sdg_speller *speller)
-{
-    free(speller);
 }
 
 /* ---- spelling ---- */
@@ -174,29 +163,55 @@ static int manner_of(size_t *before, const struct sdg_speller *s, enum network n
     return found;
 }
 
-void sdg_keys_stored(char stored[SDG_KEY_SIZE], const struct sdg_weights *w, const char *canonical)
+/* Finds the examples. A name that is the same in all manners tells nothing; a thousand of those are
+ * enough. */
+static void learn(struct sdg_speller *s)
 {
-    const struct sdg_entry *e = sdg_weights_find(w, canonical);
-    struct sdg_speller *s;
-    sdgen_error err;
-    const char *rest, *other;
+    enum { TRIES = 1000 };
+    int tries[NETWORKS] = {0};
+    for (size_t i = 0; i < s->file->count; i++) {
+        const struct sdg_entry *e = &s->file->entries[i];
+        const char *rest;
+        const enum network n = network_of(&rest, e->name);
+        if (n == NETWORKS || s->example[n] || tries[n]++ == TRIES) continue;
+        s->manner[n] = manner_of(&s->before[n], s, n, e, rest);
+        if (s->manner[n] < MANNERS) s->example[n] = e;
+    }
+}
+
+sdgen_status sdg_speller_create(struct sdg_speller **speller, const struct sdg_weights *w,
+                                sdgen_error *err)
+{
+    *speller = calloc(1, sizeof **speller);
+    if (!*speller)
+        return sdg_fail(err, SDGEN_ERR_MEMORY, "%s: not enough memory to name its tensors",
+                        w->path);
+    (*speller)->file = w;
+    survey(*speller, w);
+    learn(*speller);
+    return SDGEN_OK;
+}
+
+void sdg_speller_destroy(struct sdg_speller *speller)
+{
+    free(speller);
+}
+
+void sdg_speller_stored(char stored[SDG_KEY_SIZE], const struct sdg_speller *s,
+                        const char *canonical)
+{
+    const struct sdg_entry *e = sdg_weights_find(s->file, canonical);
+    const char *rest;
     char name[SDG_KEY_SIZE];
     const enum network n = network_of(&rest, canonical);
-    if (e)
+    if (e) {
         snprintf(stored, SDG_KEY_SIZE, "%s%s%s", e->part, e->part[0] ? "/" : "", e->stored);
-    else
-        snprintf(stored, SDG_KEY_SIZE, "%s", canonical);
-    if (e || n == NETWORKS || sdg_speller_create(&s, w, &err) != SDGEN_OK) return;
-    for (size_t i = 0; i < w->count; i++) {
-        size_t before;
-        e = &w->entries[i];
-        if (network_of(&other, e->name) != n) continue;
-        const int manner = manner_of(&before, s, n, e, other);
-        if (manner == MANNERS || !in_manner(name, s, n, rest, manner)) continue;
-        if (snprintf(stored, SDG_KEY_SIZE, "%s%s%.*s%s", e->part, e->part[0] ? "/" : "",
-                     (int)before, e->stored, name) >= SDG_KEY_SIZE)
-            sdg_key_join(stored, "", canonical);
-        break;
+        return;
     }
-    sdg_speller_destroy(s);
+    e = n < NETWORKS ? s->example[n] : NULL;
+    if (e && in_manner(name, s, n, rest, s->manner[n]) &&
+        snprintf(stored, SDG_KEY_SIZE, "%s%s%.*s%s", e->part, e->part[0] ? "/" : "",
+                 (int)s->before[n], e->stored, name) < SDG_KEY_SIZE)
+        return;
+    snprintf(stored, SDG_KEY_SIZE, "%s", canonical);
 }

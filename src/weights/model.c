@@ -300,9 +300,6 @@ static void find_facts(const struct opening *o)
                    main->open ? main->file : o->unet->file, o->vae ? o->vae->file : NULL,
                    m->has_vae ? sdg_vae_factor(&m->vae.config) : SDG_TAESD_FACTOR);
     sdg_log(o->opt->log, SDGEN_LOG_VERBOSE, "%s: %s", o->unet->file->path, o->unet->finding.name);
-    for (int i = 0; i < m->facts.evidence_count; i++)
-        sdg_log(o->opt->log, SDGEN_LOG_VERBOSE, "%s: %s", o->unet->file->path,
-                m->facts.evidence[i]);
 }
 
 static sdgen_status check_fit(const struct opening *o, sdgen_error *err)

@@ -33,6 +33,7 @@ static inline unsigned understand_anything(struct sdg_weights *w)
     struct sdg_taesd_config taesd;
     sdgen_error err = {0};
     char stored[SDG_KEY_SIZE];
+    struct sdg_speller *speller;
     unsigned refused = 0;
     if (sdg_keys_canonical(w, &err) != SDGEN_OK) return 0;
     sdg_family_find(&f, w);
@@ -42,7 +43,9 @@ static inline unsigned understand_anything(struct sdg_weights *w)
     if (f.taesd_decoder) refused += sdg_arch_taesd(&taesd, w, SDG_KEY_TAESD, &err) != SDGEN_OK;
     for (int i = 0; i < f.text_count; i++)
         refused += sdg_arch_clip(&clip, w, f.texts[i], &err) != SDGEN_OK;
-    sdg_keys_stored(stored, w, SDG_KEY_UNET "time_embed.0.bias");
+    if (sdg_speller_create(&speller, w, &err) != SDGEN_OK) abort();
+    sdg_speller_stored(stored, speller, SDG_KEY_UNET "time_embed.0.bias");
+    sdg_speller_destroy(speller);
     return read_all(w) + refused;
 }
 
