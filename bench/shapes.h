@@ -29,7 +29,7 @@ struct bench_shape {
     int count;                                  /* of one pass */
 };
 
-enum { BENCH_MOST_SHAPES = 192, BENCH_NAME = 64 };
+enum { BENCH_MOST_SHAPES = 192, BENCH_NAME = 128 };
 
 /* One pass of one network. */
 struct bench_list {
