@@ -398,6 +398,8 @@ static void test_refusals(void **state)
         {VAE "encoder.down.2.block.0.x", {0, 0}, NULL, NULL, "3 levels"},
         {VAE "encoder.down.1.block.1.x", {0, 0}, NULL, NULL, "2 resblocks, not 1"},
         {VAE "decoder.up.1.block.2.x", {0, 0}, NULL, NULL, "3 resblocks, not 2"},
+        {UNET "time_embed.cond_proj.weight", {32, 3}, NULL, NULL, "embedded in 3 values"},
+        {UNET "label_emb.0.2.bias", {0, 0}, NULL, NULL, "label_emb.0.0.weight"},
         /* the only witness of a width is gone */
         {NULL, {0}, UNET "input_blocks.0.0.weight", NULL, "input_blocks.0.0.weight"},
         {NULL,

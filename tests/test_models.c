@@ -20,110 +20,12 @@
 #include "models/unet_blocks.h"
 #include "tests/support/floats.h"
 #include "tests/support/hashweights.h"
+#include "tests/support/netjob.h"
 #include "tests/support/npy.h"
 #include "tests/support/testmodel.h"
 
 #define BOUND 1e-4
 #define EMOJI "emoji" /* the name of the bundled model among the layouts */
-
-/* ---- running --------------------------------------------------------------------------------- */
-
-struct engine {
-    struct sdg_kernels kernels;
-    enum sdg_isa isa;
-    int threads;
-};
-
-static void engine_init(struct engine *e, enum sdg_isa isa, int threads)
-{
-    *e = (struct engine) {.isa = isa, .threads = threads};
-    sdg_kernels_init(&e->kernels, isa);
-}
-
-/* One forward pass of some network with everything it needs. */
-struct job {
-    const struct test_model *m;
-    float *y;
-    const float *x, *t;
-    const int32_t *ids;
-    const struct sdg_unet_context *context;
-    const float *label, *guidance;
-    const float *const *keys;
-    size_t n, h, w; /* text: h is the number of tokens, w the layers skipped */
-    enum sdg_unet_upsampling upsampling;
-};
-typedef void job_fn(struct sdg_ops *o, const struct job *j);
-
-static void run_text(struct sdg_ops *o, const struct job *j)
-{
-    sdg_clip_forward(o, j->y, j->ids, &j->m->clip, j->n, j->h, (int)j->w);
-}
-
-static void run_unet(struct sdg_ops *o, const struct job *j)
-{
-    const struct sdg_unet_condition condition = {
-        .context = j->context, .keys = j->keys, .label = j->label, .guidance = j->guidance};
-    sdg_unet_forward(o, j->y, j->x, j->t, &condition, &j->m->unet, j->n, j->h, j->w, j->upsampling);
-}
-
-static void run_decode(struct sdg_ops *o, const struct job *j)
-{
-    sdg_vae_decode(o, j->y, j->x, &j->m->vae, j->n, j->h, j->w);
-}
-
-static void run_encode(struct sdg_ops *o, const struct job *j)
-{
-    sdg_vae_encode(o, j->y, j->x, &j->m->vae, j->n, j->h, j->w);
-}
-
-/* What a dry run says about a pass. */
-struct plan {
-    size_t bytes;
-    double macs;
-};
-
-static struct plan plan_job(const struct engine *e, job_fn *fn, const struct job *j)
-{
-    struct sdg_arena work;
-    sdg_arena_measure(&work);
-    struct sdg_ops o = {.k = &e->kernels, .work = &work, .threads = e->threads, .dry = true};
-    fn(&o, j);
-    assert_int_equal(work.used, 0);
-    return (struct plan) {work.peak, o.macs};
-}
-
-/* In exactly as much memory as was planned. */
-static void run_job(const struct engine *e, job_fn *fn, const struct job *j)
-{
-    const struct plan plan = plan_job(e, fn, j);
-    struct sdg_arena work;
-    assert_int_equal(sdg_arena_create(&work, plan.bytes, NULL), SDGEN_OK);
-    struct sdg_ops o = {.k = &e->kernels, .work = &work, .threads = e->threads};
-    fn(&o, j);
-    assert_int_equal(work.used, 0);
-    assert_int_equal(work.peak, plan.bytes);
-    sdg_arena_destroy(&work);
-}
-
-static float *floats(size_t count)
-{
-    float *y = malloc(count * sizeof *y);
-    assert_non_null(y);
-    return y;
-}
-
-static float *hashed(size_t count, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static float *hashed(size_t count, const char *format, ...)
-{
-    char name[64];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(name, sizeof name, format, args);
-    va_end(args);
-    float *y = floats(count);
-    test_hash_input(y, name, count);
-    return y;
-}
 
 /* ---- goldens --------------------------------------------------------------------------------- */
 
@@ -132,11 +34,11 @@ struct subject {
     struct test_layout layout;
     struct test_model *m;
     struct sdg_weights golden;
-    struct engine engine;
+    struct test_engine engine;
 };
 
 /* j->y, just computed, against the golden `name`. */
-static void compare(const struct subject *s, const struct job *j, const char *name)
+static void compare(const struct subject *s, const struct test_job *j, const char *name)
 {
     struct test_floats want = test_golden(&s->golden, "%s", name);
     const double ratio = test_ratio(j->y, want.data, want.count);
@@ -153,12 +55,13 @@ static void check_text(struct subject *s)
     int32_t *ids = malloc(2 * t * sizeof *ids);
     assert_non_null(ids);
     test_hash_ids(ids, "input.text.ids", 2 * t, (uint32_t)c->vocab);
-    struct job j = {.m = s->m, .y = floats(2 * t * (size_t)c->width), .ids = ids, .n = 2, .h = t};
-    run_job(&s->engine, run_text, &j);
+    struct test_job j = {
+        .m = s->m, .y = test_new_floats(2 * t * (size_t)c->width), .ids = ids, .n = 2, .h = t};
+    test_run_job(&s->engine, test_run_text, &j);
     compare(s, &j, "text");
     if (c->layers > 1) {
         j.w = 1;
-        run_job(&s->engine, run_text, &j);
+        test_run_job(&s->engine, test_run_text, &j);
         compare(s, &j, "text.skip1");
     }
     free(j.y);
@@ -173,7 +76,7 @@ static void make_contexts(struct sdg_unet_context *context, const struct sdg_une
 {
     for (int i = 0; i < CONTEXTS; i++)
         context[i] = (struct sdg_unet_context) {
-            hashed(context_lengths[i] * (size_t)c->context, "input.unet.context.%d", i),
+            test_hashed(context_lengths[i] * (size_t)c->context, "input.unet.context.%d", i),
             context_lengths[i]};
 }
 
@@ -196,9 +99,9 @@ static float *make_labels(const struct test_layout *l)
     const size_t width = (size_t)l->unet.label, each = (size_t)l->number_width;
     const size_t count = (size_t)l->numbers, text = width - count * each;
     if (width == 0) return NULL;
-    float *y = floats(CONTEXTS * width);
+    float *y = test_new_floats(CONTEXTS * width);
     for (int i = 0; i < CONTEXTS; i++) {
-        float *v = hashed(text, "input.unet.label.%d", i);
+        float *v = test_hashed(text, "input.unet.label.%d", i);
         memcpy(y + (size_t)i * width, v, text * sizeof *v);
         sdg_unet_embed_timesteps(y + (size_t)i * width + text,
                                  count == 6 ? base_numbers[i] : refiner_numbers[i], count, each);
@@ -212,51 +115,52 @@ static float *make_guidance(const struct test_layout *l)
 {
     const size_t width = (size_t)l->unet.time_cond;
     if (width == 0) return NULL;
-    float *y = floats(CONTEXTS * width);
+    float *y = test_new_floats(CONTEXTS * width);
     sdg_unet_embed_guidance(y, guidance_scales, CONTEXTS, width);
     return y;
 }
 
 /* n images from number `first` of timesteps and contexts. */
-static struct job unet_job(const struct test_model *m, const struct sdg_unet_context *context,
-                           size_t first, size_t n, size_t h, size_t w)
+static struct test_job unet_job(const struct test_model *m, const struct sdg_unet_context *context,
+                                size_t first, size_t n, size_t h, size_t w)
 {
     const struct sdg_unet_config *c = &m->unet.config;
-    return (struct job) {.m = m,
-                         .y = floats(n * (size_t)c->out_channels * h * w),
-                         .x =
-                             hashed(n * (size_t)c->in_channels * h * w, "input.unet.%zux%zu", h, w),
-                         .t = timesteps + first,
-                         .context = context + first,
-                         .n = n,
-                         .h = h,
-                         .w = w};
+    return (struct test_job) {
+        .m = m,
+        .y = test_new_floats(n * (size_t)c->out_channels * h * w),
+        .x = test_hashed(n * (size_t)c->in_channels * h * w, "input.unet.%zux%zu", h, w),
+        .t = timesteps + first,
+        .context = context + first,
+        .n = n,
+        .h = h,
+        .w = w};
 }
 
-static void free_job(struct job *j)
+static void free_job(struct test_job *j)
 {
     free(j->y);
     free((void *)(uintptr_t)j->x);
 }
 
-static void run_remember(struct sdg_ops *o, const struct job *j)
+static void run_remember(struct sdg_ops *o, const struct test_job *j)
 {
     sdg_unet_remember(o, j->y, j->context, &j->m->unet);
 }
 
 /* j, a pass over one image, has run. */
-static void remembered_keys_change_no_bit(const struct subject *s, const struct job *j)
+static void remembered_keys_change_no_bit(const struct subject *s, const struct test_job *j)
 {
     const size_t count = (size_t)s->layout.unet.out_channels * j->h * j->w;
-    struct job k = *j;
-    float *keys = floats(sdg_unet_keys_floats(&s->m->unet, j->context->t));
+    struct test_job k = *j;
+    float *keys = test_new_floats(sdg_unet_keys_floats(&s->m->unet, j->context->t));
     k.y = keys;
-    run_job(&s->engine, run_remember, &k);
+    test_run_job(&s->engine, run_remember, &k);
     k.keys = (const float *const[]) {keys};
-    k.y = floats(count);
-    run_job(&s->engine, run_unet, &k);
+    k.y = test_new_floats(count);
+    test_run_job(&s->engine, test_run_unet, &k);
     assert_memory_equal(k.y, j->y, count * sizeof *k.y);
-    assert_true(plan_job(&s->engine, run_unet, &k).macs < plan_job(&s->engine, run_unet, j).macs);
+    assert_true(test_plan_job(&s->engine, test_run_unet, &k).macs <
+                test_plan_job(&s->engine, test_run_unet, j).macs);
     free(k.y);
     free(keys);
 }
@@ -278,11 +182,12 @@ static void check_unet(struct subject *s)
     make_contexts(context, c);
     float *labels = make_labels(&s->layout), *guidance = make_guidance(&s->layout);
     for (size_t i = 0; i < (s->layout.unet_only ? 2 : sizeof cases / sizeof cases[0]); i++) {
-        struct job j = unet_job(s->m, context, cases[i].first, cases[i].n, cases[i].h, cases[i].w);
+        struct test_job j =
+            unet_job(s->m, context, cases[i].first, cases[i].n, cases[i].h, cases[i].w);
         j.upsampling = cases[i].upsampling;
         if (labels) j.label = labels + cases[i].first * (size_t)c->label;
         if (guidance) j.guidance = guidance + cases[i].first * (size_t)c->time_cond;
-        run_job(&s->engine, run_unet, &j);
+        test_run_job(&s->engine, test_run_unet, &j);
         compare(s, &j, cases[i].name);
         if (i == 1) remembered_keys_change_no_bit(s, &j);
         free_job(&j);
@@ -292,14 +197,14 @@ static void check_unet(struct subject *s)
     free_contexts(context);
 }
 
-static void run_middle_res(struct sdg_ops *o, const struct job *j)
+static void run_middle_res(struct sdg_ops *o, const struct test_job *j)
 {
     const struct sdg_unet_time time = {j->t, false};
     sdg_unet_resblock(o, j->y, j->x, (struct sdg_beside) {0}, &time, &j->m->unet.middle->res, 1,
                       j->h, j->w);
 }
 
-static void run_middle_transformer(struct sdg_ops *o, const struct job *j)
+static void run_middle_transformer(struct sdg_ops *o, const struct test_job *j)
 {
     const struct sdg_unet_condition condition = {.context = j->context};
     sdg_unet_transform(o, j->y, &condition, &j->m->unet.middle->transformer, 1, j->h * j->w);
@@ -311,19 +216,20 @@ static void check_blocks(struct subject *s)
 {
     const struct sdg_unet_config *c = &s->layout.unet;
     const size_t width = (size_t)c->channels[c->levels - 1], count = 3 * 4 * width;
-    float *x = hashed(count, "input.block.x");
-    float *emb = hashed((size_t)c->time_width, "input.block.emb");
+    float *x = test_hashed(count, "input.block.x");
+    float *emb = test_hashed((size_t)c->time_width, "input.block.emb");
     for (size_t i = 0; i < count; i++) x[i] *= 0x1p-9f;
     for (int i = 0; i < c->time_width; i++) emb[i] /= 1 + expf(-emb[i]);
     struct sdg_unet_context context[CONTEXTS];
     make_contexts(context, c);
-    struct job j = {.m = s->m, .y = floats(count), .x = x, .t = emb, .context = context + 1};
+    struct test_job j = {
+        .m = s->m, .y = test_new_floats(count), .x = x, .t = emb, .context = context + 1};
     j.h = 3;
     j.w = 4;
-    run_job(&s->engine, run_middle_res, &j);
+    test_run_job(&s->engine, run_middle_res, &j);
     compare(s, &j, "block.res");
     memcpy(j.y, x, count * sizeof *x);
-    run_job(&s->engine, run_middle_transformer, &j);
+    test_run_job(&s->engine, run_middle_transformer, &j);
     compare(s, &j, "block.transformer");
     free_job(&j);
     free(emb);
@@ -347,14 +253,14 @@ static void check_vae(struct subject *s)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const size_t n = cases[i].n, h = cases[i].h, w = cases[i].w;
         const size_t image = n * 3 * h * f * w * f, latent = n * z * h * w;
-        struct job j = {.m = s->m, .n = n, .h = h, .w = w};
-        j.x = hashed(cases[i].decode ? latent : image, "input.%s", cases[i].name);
-        j.y = floats(cases[i].decode ? image : 2 * latent);
+        struct test_job j = {.m = s->m, .n = n, .h = h, .w = w};
+        j.x = test_hashed(cases[i].decode ? latent : image, "input.%s", cases[i].name);
+        j.y = test_new_floats(cases[i].decode ? image : 2 * latent);
         if (!cases[i].decode) {
             j.h *= f;
             j.w *= f;
         }
-        run_job(&s->engine, cases[i].decode ? run_decode : run_encode, &j);
+        test_run_job(&s->engine, cases[i].decode ? test_run_decode : test_run_encode, &j);
         compare(s, &j, cases[i].name);
         free_job(&j);
     }
@@ -419,7 +325,7 @@ static void matches_the_originals(struct subject *s)
 static void matches_in_plain_c(void **state)
 {
     struct subject s = {.name = *state};
-    engine_init(&s.engine, SDG_ISA_C, 2);
+    test_engine_init(&s.engine, SDG_ISA_C, 2);
     matches_the_originals(&s);
 }
 
@@ -427,7 +333,7 @@ static void matches_on_best_tier(void **state)
 {
     struct subject s = {.name = *state};
     if (sdg_isa_detect() == SDG_ISA_C) skip();
-    engine_init(&s.engine, sdg_isa_detect(), 2);
+    test_engine_init(&s.engine, sdg_isa_detect(), 2);
     matches_the_originals(&s);
 }
 
@@ -437,39 +343,39 @@ static void matches_on_best_tier(void **state)
  * three batches of one, must give the same bits. */
 static void same_bits(enum sdg_isa isa)
 {
-    struct engine e;
+    struct test_engine e;
     struct test_layout l;
     struct test_model *m = open_model(&l, "small");
     struct sdg_unet_context context[CONTEXTS];
     make_contexts(context, &l.unet);
     const struct sdg_unet_context shared[CONTEXTS] = {context[0], context[0], context[2]};
 
-    engine_init(&e, isa, 1);
-    struct job u = unet_job(m, shared, 0, 3, 10, 6);
-    struct job v = {.m = m, .y = floats(3 * 3 * 24 * 40), .n = 3, .h = 3, .w = 5};
-    v.x = hashed(3 * 4 * 3 * 5, "input.bits");
-    run_job(&e, run_unet, &u);
-    run_job(&e, run_decode, &v);
+    test_engine_init(&e, isa, 1);
+    struct test_job u = unet_job(m, shared, 0, 3, 10, 6);
+    struct test_job v = {.m = m, .y = test_new_floats(3 * 3 * 24 * 40), .n = 3, .h = 3, .w = 5};
+    v.x = test_hashed(3 * 4 * 3 * 5, "input.bits");
+    test_run_job(&e, test_run_unet, &u);
+    test_run_job(&e, test_run_decode, &v);
     const size_t u_one = 4 * 10 * 6, v_one = 3 * 24 * 40;
-    struct job u2 = u, v2 = v;
-    u2.y = floats(3 * u_one);
-    v2.y = floats(3 * v_one);
+    struct test_job u2 = u, v2 = v;
+    u2.y = test_new_floats(3 * u_one);
+    v2.y = test_new_floats(3 * v_one);
     for (int threads = 2; threads <= 3; threads++) {
         e.threads = threads;
-        run_job(&e, run_unet, &u2);
-        run_job(&e, run_decode, &v2);
+        test_run_job(&e, test_run_unet, &u2);
+        test_run_job(&e, test_run_decode, &v2);
         assert_memory_equal(u.y, u2.y, 3 * u_one * sizeof(float));
         assert_memory_equal(v.y, v2.y, 3 * v_one * sizeof(float));
     }
     for (size_t i = 0; i < 3; i++) {
-        struct job u1 = u2, v1 = v2;
+        struct test_job u1 = u2, v1 = v2;
         u1.n = v1.n = 1;
         u1.x = u.x + i * u_one;
         u1.t = u.t + i;
         u1.context = u.context + i;
         v1.x = v.x + i * 4 * 3 * 5;
-        run_job(&e, run_unet, &u1);
-        run_job(&e, run_decode, &v1);
+        test_run_job(&e, test_run_unet, &u1);
+        test_run_job(&e, test_run_decode, &v1);
         assert_memory_equal(u.y + i * u_one, u1.y, u_one * sizeof(float));
         assert_memory_equal(v.y + i * v_one, v1.y, v_one * sizeof(float));
     }
@@ -486,22 +392,23 @@ static void same_bits(enum sdg_isa isa)
 static void smallest_size_runs(void **state)
 {
     (void)state;
-    struct engine e;
+    struct test_engine e;
     struct test_layout l;
-    engine_init(&e, sdg_isa_detect(), 2);
+    test_engine_init(&e, sdg_isa_detect(), 2);
     struct test_model *m = open_model(&l, "small");
     struct sdg_unet_context context[CONTEXTS];
     make_contexts(context, &l.unet);
     for (int rule = SDG_UPSAMPLE_CROP_BEFORE; rule <= SDG_UPSAMPLE_CROP_AFTER; rule++) {
-        struct job u = unet_job(m, context, 0, 1, 1, 1);
+        struct test_job u = unet_job(m, context, 0, 1, 1, 1);
         u.upsampling = (enum sdg_unet_upsampling)rule;
-        run_job(&e, run_unet, &u);
+        test_run_job(&e, test_run_unet, &u);
         for (int i = 0; i < 4; i++) assert_true(isfinite(u.y[i]));
         free_job(&u);
     }
-    struct job v = {.m = m, .x = hashed(4, "input.pixel"), .y = floats(3 * 64), .n = 1};
+    struct test_job v = {
+        .m = m, .x = test_hashed(4, "input.pixel"), .y = test_new_floats(3 * 64), .n = 1};
     v.h = v.w = 1;
-    run_job(&e, run_decode, &v);
+    test_run_job(&e, test_run_decode, &v);
     for (int i = 0; i < 3 * 64; i++) assert_true(isfinite(v.y[i]));
     free_job(&v);
     free_contexts(context);
@@ -549,25 +456,26 @@ static void expect_about(double got, double want)
 static void sd15_plans_its_work_and_memory(void **state)
 {
     (void)state;
-    struct engine e;
+    struct test_engine e;
     struct test_layout l;
     float nothing[2] = {0};
     test_layout_sd15(&l);
     struct test_model *m = test_model_blank(&l);
-    engine_init(&e, sdg_isa_detect(), 2);
+    test_engine_init(&e, sdg_isa_detect(), 2);
     const struct sdg_unet_context context = {nothing, 77};
-    const struct job j = {.m = m,
-                          .y = nothing,
-                          .x = nothing,
-                          .t = nothing,
-                          .context = &context,
-                          .n = 1,
-                          .h = 64,
-                          .w = 64};
-    const struct plan unet = plan_job(&e, run_unet, &j), decoder = plan_job(&e, run_decode, &j);
-    struct job k = j;
+    const struct test_job j = {.m = m,
+                               .y = nothing,
+                               .x = nothing,
+                               .t = nothing,
+                               .context = &context,
+                               .n = 1,
+                               .h = 64,
+                               .w = 64};
+    const struct test_plan unet = test_plan_job(&e, test_run_unet, &j),
+                           decoder = test_plan_job(&e, test_run_decode, &j);
+    struct test_job k = j;
     k.h = k.w = 512;
-    const struct plan encoder = plan_job(&e, run_encode, &k);
+    const struct test_plan encoder = test_plan_job(&e, test_run_encode, &k);
     print_message("# SD1.5 at 512 x 512: UNet %zu MiB, decoder %zu MiB, encoder %zu MiB\n",
                   unet.bytes >> 20, decoder.bytes >> 20, encoder.bytes >> 20);
     expect_about(unet.macs, 401.637e9);

@@ -22,6 +22,7 @@ enum {
     GROUPS = 32, /* every GroupNorm of the UNet */
     SD1_HEADS = 8,
     HEAD_WIDTH = 64,
+    LEAST_WAVES = 4, /* sdg_unet_embed_guidance */
     NAME_SIZE = 96
 };
 
@@ -195,6 +196,13 @@ static sdgen_status read_widths(struct sdg_unet_config *c, const int *first, con
     SDG_TRY(sdg_arch_width(&c->time_width, w, prefix, "", &time, err));
     if (s->label) SDG_TRY(sdg_arch_width(&c->label, w, prefix, "", &label, err));
     if (s->time_cond) SDG_TRY(sdg_arch_width(&c->time_cond, w, prefix, "", &guidance, err));
+    if (s->time_cond && c->time_cond < LEAST_WAVES) {
+        status = sdg_fail(err, SDGEN_ERR_MODEL,
+                          "%s: %stime_embed.cond_proj.weight: a guidance scale embedded in %d "
+                          "values; it takes %d at least",
+                          w->path, prefix, c->time_cond, LEAST_WAVES);
+        goto fail;
+    }
     for (int l = 0; l < c->levels; l++) {
         char block[64];
         snprintf(block, sizeof block, "input_blocks.%d.0.", first[l]);
