@@ -63,6 +63,9 @@ static void add_plans(cJSON *root, const struct sdg_inspection *r)
         add_depths(o, "encoder_transformers", c, c->depth_in, 0);
         add_depths(o, "decoder_transformers", c, c->depth_out, 1);
         add_ints(o, "heads", c->heads, c->levels);
+        cJSON *without = cJSON_AddArrayToObject(o, "levels_without_self_attention");
+        for (int l = 0; l < c->levels; l++)
+            if (c->only_cross[l]) cJSON_AddItemToArray(without, cJSON_CreateNumber(l));
         add_ints(o, "resblocks", c->blocks, c->levels);
         add_number(o, "middle_resblocks", (size_t)c->middle);
         add_number(o, "middle_transformers", (size_t)c->middle_depth);

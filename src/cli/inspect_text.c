@@ -135,9 +135,13 @@ static void print_unet(const struct sdg_unet_config *c)
         depths(other, c, c->depth_out, 1), c->linear_projection ? "linear" : "1x1 convolution");
     if (c->middle == 0)
         row("", "no middle block");
+    else if (c->middle_depth == 0)
+        row("", "middle of %d resblock%s", c->middle, c->middle > 1 ? "s" : "");
     else
-        row("", "middle of %d resblock%s, transformer %d, %d heads", c->middle,
-            c->middle > 1 ? "s" : "", c->middle_depth, c->middle_heads);
+        row("", "middle of %d resblocks, transformer %d, %d heads", c->middle, c->middle_depth,
+            c->middle_heads);
+    for (int l = 0; l < c->levels; l++)
+        if (c->only_cross[l]) row("", "no self-attention at width %d", c->channels[l]);
     if (c->label) row("", "conditioned by a vector of %d as well", c->label);
     if (c->time_cond) row("", "takes a guidance scale, embedded in %d", c->time_cond);
 }
