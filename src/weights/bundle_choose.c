@@ -50,7 +50,7 @@ static bool read_name(struct weight_name *n, const char *name)
     struct token t[TOKENS];
     const int count = cut(t, name);
     bool has_type = false, has_index = false;
-    *n = (struct weight_name) {0};
+    *n = (struct weight_name) {.variant = {"", 0}};
     const int stem_count = sizeof stems / sizeof *stems;
     while (n->stem < stem_count && (count < 2 || !same(&t[0], stems[n->stem]))) n->stem++;
     if (n->stem == stem_count) return false;
