@@ -71,15 +71,24 @@ static void widen_q8_0(float *y, const uint8_t *x)
 /* ---- blocks of 256 ----------------------------------------------------------------------------
  */
 
-/* {scales[16], q[64], d, dmin}: 16 numbers a scale; its low nibble times d is the step, its high
- * nibble times dmin is taken off. Number 128 h + 32 s + l has bits 2 s, 2 s + 1 of q[32 h + l]. */
+/* A group of 16 numbers under one scale, number g of 16: its pairs of bits lie in 16 of the bytes
+ * at q, 32 bytes for 128 numbers, two bits higher for every 32 numbers. */
+static const uint8_t *pairs_of(int *shift, const uint8_t *q, int g)
+{
+    *shift = 2 * (g / 2 % 4);
+    return q + g / 8 * 32 + g % 2 * 16;
+}
+
+/* {scales[16], q[64], d, dmin}: the low nibble of a scale times d is the step, its high nibble
+ * times dmin is taken off. */
 static void widen_q2_k(float *y, const uint8_t *x)
 {
-    const uint8_t *q = x + 16;
     const float d = half_at(x + 80), dmin = half_at(x + 82);
-    for (int i = 0; i < LARGE; i++) {
-        const int scale = x[i / 16], value = q[i / 128 * 32 + i % 32] >> 2 * (i / 32 % 4) & 3;
-        y[i] = d * (float)(scale & 15) * (float)value - dmin * (float)(scale >> 4);
+    for (int g = 0; g < 16; g++) {
+        int shift;
+        const uint8_t *q = pairs_of(&shift, x + 16, g);
+        const float step = d * (float)(x[g] & 15), base = dmin * (float)(x[g] >> 4);
+        for (int i = 0; i < 16; i++) y[16 * g + i] = step * (float)(q[i] >> shift & 3) - base;
     }
 }
 
@@ -95,12 +104,15 @@ static int scale_q3(const uint8_t *s, int i)
  * number 32 s + l has bit s of mask[l]. */
 static void widen_q3_k(float *y, const uint8_t *x)
 {
-    const uint8_t *q = x + 32, *scales = x + 96;
     const float d = half_at(x + 108);
-    for (int i = 0; i < LARGE; i++) {
-        const int low = q[i / 128 * 32 + i % 32] >> 2 * (i / 32 % 4) & 3;
-        const int value = low - (x[i % 32] >> i / 32 & 1 ? 0 : 4);
-        y[i] = d * (float)scale_q3(scales, i / 16) * (float)value;
+    for (int g = 0; g < 16; g++) {
+        int shift;
+        const uint8_t *q = pairs_of(&shift, x + 32, g), *mask = x + g % 2 * 16;
+        const float step = d * (float)scale_q3(x + 96, g);
+        for (int i = 0; i < 16; i++) {
+            const int missing = 4 - 4 * (mask[i] >> g / 2 & 1);
+            y[16 * g + i] = step * (float)((q[i] >> shift & 3) - missing);
+        }
     }
 }
 
@@ -145,18 +157,21 @@ static void widen_q5_k(float *y, const uint8_t *x)
     widen_q45_k(y, x, x + 16, x + 48);
 }
 
-/* {ql[128], qh[64], scales[16] signed, d}: 16 numbers a scale. Number 128 h + 32 s + l has a nibble
- * of ql[64 h + 32 (s % 2) + l], the high one for s >= 2, and above it bits 2 s, 2 s + 1 of
- * qh[32 h + l], less 32. */
+/* {ql[128], qh[64], scales[16] signed, d}: a nibble of ql, 64 bytes for 128 numbers, the high ones
+ * for the second 64; above it pairs of bits as in Q2_K; less 32. */
 static void widen_q6_k(float *y, const uint8_t *x)
 {
-    const uint8_t *qh = x + 128, *scales = x + 192;
+    const int8_t *scales = (const int8_t *)(x + 192);
     const float d = half_at(x + 208);
-    for (int i = 0; i < LARGE; i++) {
-        const int h = i / 128, s = i / 32 % 4, l = i % 32;
-        const uint8_t pair = x[64 * h + 32 * (s % 2) + l];
-        const int low = s < 2 ? pair & 15 : pair >> 4, high = qh[32 * h + l] >> 2 * s & 3;
-        y[i] = d * (float)(int8_t)scales[i / 16] * (float)((low | high << 4) - 32);
+    for (int g = 0; g < 16; g++) {
+        int shift;
+        const uint8_t *high = pairs_of(&shift, x + 128, g), *low = x + g / 8 * 64 + g % 4 * 16;
+        const int low_shift = g / 4 % 2 * 4;
+        const float step = d * (float)scales[g];
+        for (int i = 0; i < 16; i++) {
+            const int q = (low[i] >> low_shift & 15) | (high[i] >> shift & 3) << 4;
+            y[16 * g + i] = step * (float)(q - 32);
+        }
     }
 }
 
