@@ -175,6 +175,8 @@ static void test_gguf_round_trip(void **state)
 {
     const struct sdg_write_pair pairs[] = {{"general.architecture", "sd1", 0},
                                            {"general.name", "na\xc3\xafve \xf0\x9f\x90\xb1", 0},
+                                           {"general.alignment", "64", 0},
+                                           {"comfy.gguf.orig_shape.in", "[1]", 0},
                                            {"general.quantization_version", NULL, 2},
                                            {"general.file_type", NULL, 7}};
     struct sdg_weights in, out;
@@ -184,11 +186,11 @@ static void test_gguf_round_trip(void **state)
     open_file(&in, "tests/golden/gguf/types.gguf");
     struct sdg_write_tensor *t = tensors_of(&in);
     assert_string_equal(t[0].name, "reshaped");
-    if (sdg_write_gguf(&w, path, t, in.count, pairs, 4, &err) == SDGEN_OK)
+    if (sdg_write_gguf(&w, path, t, in.count, pairs, 6, &err) == SDGEN_OK)
         fail_msg("rows of no whole blocks were written");
     assert_non_null(strstr(err.text, "[4,8,4,4] cannot be stored as Q8_0"));
     assert_int_equal(file_count(), 0);
-    if (sdg_write_gguf(&w, path, t + 1, in.count - 1, pairs, 4, &err) != SDGEN_OK)
+    if (sdg_write_gguf(&w, path, t + 1, in.count - 1, pairs, 6, &err) != SDGEN_OK)
         fail_msg("%s", err.text);
     write_all(&w, 77);
     keep("types.gguf");
@@ -202,6 +204,7 @@ static void test_gguf_round_trip(void **state)
         assert_memory_equal(e->tensor.shape, was->tensor.shape, sizeof was->tensor.shape);
         assert_memory_equal(e->tensor.data, was->tensor.data, sdg_tensor_bytes(&was->tensor));
     }
+    assert_int_equal(out.metadata_count, 4);
     assert_string_equal(sdg_weights_metadata(&out, "general.file_type"), "7");
     assert_string_equal(sdg_weights_metadata(&out, "general.name"), pairs[1].text);
     sdg_weights_close(&out);

@@ -36,12 +36,22 @@ static void put_tensor(FILE *f, const struct sdg_write_tensor *t)
     put_number(f, t->offset, 8);
 }
 
+/* What belongs to the file that metadata came from: its alignment, and shapes that it had folded.
+ */
+static bool is_kept(const struct sdg_write_pair *p)
+{
+    return p->key[0] && strcmp(p->key, SDG_GGUF_ALIGNMENT_KEY) != 0 &&
+           strncmp(p->key, SDG_GGUF_SHAPE_KEY, sizeof SDG_GGUF_SHAPE_KEY - 1) != 0;
+}
+
 sdgen_status sdg_write_gguf(struct sdg_writer *w, const char *path,
                             struct sdg_write_tensor *tensors, size_t count,
                             const struct sdg_write_pair *pairs, size_t pair_count, sdgen_error *err)
 {
     sdgen_status status;
+    uint64_t kept = 0;
     *w = (struct sdg_writer) {0};
+    for (size_t i = 0; i < pair_count; i++) kept += is_kept(&pairs[i]);
     for (size_t i = 0; i < count; i++) {
         const struct sdg_write_tensor *t = &tensors[i];
         if (sdg_gguf_type(t->dtype) < 0 || t->rank > RANK_MAX)
@@ -55,8 +65,9 @@ sdgen_status sdg_write_gguf(struct sdg_writer *w, const char *path,
     fputs(SDG_GGUF_MAGIC, f);
     put_number(f, SDG_GGUF_VERSION, 4);
     put_number(f, count, 8);
-    put_number(f, pair_count, 8);
-    for (size_t i = 0; i < pair_count; i++) put_pair(f, &pairs[i]);
+    put_number(f, kept, 8);
+    for (size_t i = 0; i < pair_count; i++)
+        if (is_kept(&pairs[i])) put_pair(f, &pairs[i]);
     for (size_t i = 0; i < count; i++) put_tensor(f, &tensors[i]);
     const long end = ftell(f);
     for (long at = end; end >= 0 && at % SDG_GGUF_ALIGNMENT; at++) fputc(0, f);

@@ -40,9 +40,10 @@ struct sdg_writer {
 
 /* Begin a file and write its header. Tensors are put into the order in which they will be written;
  * safetensors: by alignment, then by name, as huggingface/safetensors does; GGUF: as they came.
- * Metadata of safetensors should come sorted, to be the same bytes each time. tensors and path must
- * outlive w. Errors: SDGEN_ERR_ARG for a type or shape that the form has no room for, and for names
- * that are there twice; SDGEN_ERR_IO, SDGEN_ERR_MEMORY. On failure there is no file. */
+ * Metadata of safetensors should come sorted, to be the same bytes each time; of GGUF those that
+ * describe another file's layout are left out, so what was read may be handed on. tensors and path
+ * must outlive w. Errors: SDGEN_ERR_ARG for a type or shape that the form has no room for, and for
+ * names that are there twice; SDGEN_ERR_IO, SDGEN_ERR_MEMORY. On failure there is no file. */
 SDGEN_MUST_CHECK sdgen_status sdg_write_safetensors(struct sdg_writer *w, const char *path,
                                                     struct sdg_write_tensor *tensors, size_t count,
                                                     const struct sdg_write_pair *pairs,
