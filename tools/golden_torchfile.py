@@ -112,6 +112,16 @@ def views():
     }
 
 
+def write_seeds(folder):
+    """The pickles alone of some files, for tests/fuzz."""
+    if folder.name != "torch":  # a copy elsewhere
+        return
+    seeds = folder.parent.parent / "fuzz/seeds/pickle"
+    seeds.mkdir(parents=True, exist_ok=True)
+    for name in ("floats", "views", "lightning", "leftovers", "leftovers_p1", "leftovers_p4", "leftovers_p5", "module"):
+        (seeds / name).write_bytes(scan_truth.pickles_of(folder / f"{name}.ckpt")[0])
+
+
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else TOP / "tests/golden/torch")
     folder.mkdir(parents=True, exist_ok=True)
@@ -161,6 +171,7 @@ def main():
         torch.save(refused[name], folder / f"refused_legacy_{name}.pt", _use_new_zipfile_serialization=False)
     torch.jit.script(torch.nn.Linear(1, 1)).save(folder / "refused_script.pt")
     scanned = [*folder.glob("l*.ckpt"), *folder.glob("views.ckpt"), *folder.glob("legacy_l*.pt"), *folder.glob("legacy_p*.pt")]
+    write_seeds(folder)
     scan_truth.write(folder, scanned + [folder / f"refused_{n}.pt" for n in ("code", "module", "legacy_own_module", "sparse")])
 
 

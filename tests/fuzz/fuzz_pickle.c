@@ -1,9 +1,11 @@
 /* fuzz_pickle.c - any bytes as the pickle of a checkpoint, past the archive around it. Tensors that
- * come out must lie inside of the storage. */
+ * come out must lie inside of the storage; and a pickle that the machine runs to its end refers to
+ * no name that the scanner does not know. */
 #include <stdlib.h>
 #include <string.h>
 #include "fuzz.h"
 #include "weights/pickle_machine.h"
+#include "weights/picklescan.h"
 #include "weights/pool.h"
 
 static const uint8_t storage[64];
@@ -37,6 +39,17 @@ static void check(const struct sdg_torch_tensor *t)
     free(copy);
 }
 
+static void check_names(const uint8_t *data, size_t size)
+{
+    struct sdg_scan s = {0};
+    size_t used;
+    if (!sdg_scan_pickle(&s, &used, "", data, size)) abort();
+    for (size_t i = 0; i < s.global_count; i++)
+        if (s.globals[i].pickle == 0 && s.globals[i].verdict > SDG_VERDICT_UNREAD) abort();
+    if (!s.pickles[0].ended || s.pickles[0].size != size) abort();
+    sdg_scan_free(&s);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct sdg_pickle p = {
@@ -45,7 +58,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sdgen_error err = {0};
     if (sdg_pickle_run(&top, &p, &err) != SDGEN_OK) {
         if (strncmp(err.text, "input: ", 7) != 0 || strchr(err.text, '\n')) abort();
-    } else if (top.kind == SDG_PICKLE_TENSOR) {
+        sdg_pool_free(&p.pool);
+        return 0;
+    }
+    check_names(data, size);
+    if (top.kind == SDG_PICKLE_TENSOR) {
         check(top.as.tensor);
     } else if (top.kind == SDG_PICKLE_DICT) {
         for (size_t i = 0; i < top.as.dict->count; i++)
