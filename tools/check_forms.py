@@ -4,7 +4,7 @@
 usage: check_forms.py [--sdgen FILE] [--families NAME,...] [FORM ...]
 
 Shrunk models of SD1, SD2 and SDXL (or the families named), in every form of tools/checkpoints/forms.py and as
-diffusers' own save_pretrained writes them. Where a form rounds its numbers, the single file has the same rounded
+diffusers' own save_pretrained writes them; some with texts of the published width (up to 700 MB a file). Where a form rounds its numbers, the single file has the same rounded
 numbers in f32. Compared are all latents and the pixels. Prints TAP; forms whose packages are not there are skipped.
 """
 import argparse
@@ -107,6 +107,29 @@ def check(form, sdgen, folder, layout, names, twins):
     return got == want, comment if got == want else "another picture"
 
 
+def checks(family, size, wanted, sdgen):
+    """(form, (ok, comment)) for the forms that are checked in this size."""
+    wanted = [f for f in wanted if forms.size_for(f, family) == size]
+    if not wanted:
+        return
+    layout = layouts.load(family, size)
+    names = listing.of(layout)
+    with tempfile.TemporaryDirectory() as top:
+        top = pathlib.Path(top)
+        twins = Twins(sdgen, top, layout, names)
+        for form in wanted:
+            if form in forms.FORMS and not forms.applies(form, layout):
+                continue
+            if package := missing(form):
+                yield form, (True, f" # SKIP no {package}")
+                continue
+            folder = top / "form"
+            folder.mkdir()
+            ok, comment = check(form, sdgen, folder, layout, names, twins)
+            shutil.rmtree(folder)
+            yield form, (ok, f": {comment}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sdgen", default=TOP / "build/sdgen", type=pathlib.Path)
@@ -115,24 +138,11 @@ def main():
     a = parser.parse_args()
     number = failed = 0
     for family in a.families.split(","):
-        layout = layouts.load(family, "small")
-        names = listing.of(layout)
-        with tempfile.TemporaryDirectory() as top:
-            top = pathlib.Path(top)
-            twins = Twins(a.sdgen.resolve(), top, layout, names)
-            for form in a.forms or ALL:
-                if form in forms.FORMS and not forms.applies(form, layout):
-                    continue
-                number += 1
-                if package := missing(form):
-                    print(f"ok {number} - {family} {form} # SKIP no {package}")
-                    continue
-                folder = top / "form"
-                folder.mkdir()
-                ok, comment = check(form, a.sdgen.resolve(), folder, layout, names, twins)
-                shutil.rmtree(folder)
-                failed += not ok
-                print(f"{'ok' if ok else 'not ok'} {number} - {family} {form}: {comment}", flush=True)
+        for size in "small", "wide":
+            for form, verdict in checks(family, size, a.forms or ALL, a.sdgen.resolve()):
+                ok, comment = verdict
+                number, failed = number + 1, failed + (not ok)
+                print(f"{'ok' if ok else 'not ok'} {number} - {family} {form}{comment}", flush=True)
     print(f"1..{number}")
     sys.exit(failed > 0)
 

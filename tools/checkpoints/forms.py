@@ -122,6 +122,16 @@ def linear_vae(folder, layout, names):
     return Made(["-m", single(folder / "linear_vae.safetensors", layout, tensors)])
 
 
+def other_rank(folder, layout, names):
+    """proj_in and proj_out as matrices where they are 1x1 convolutions, and the other way round."""
+    def turned(t):
+        if not t.name.endswith(("proj_in.weight", "proj_out.weight")) or not t.name.startswith(spelling.UNET):
+            return t
+        return spelling.renamed(t, t.name, t.shape[:2] if len(t.shape) == 4 else (*t.shape, 1, 1))
+    tensors = [turned(t) for t in spelling.stock(layout, names)]
+    return Made(["-m", single(folder / "other_rank.safetensors", layout, tensors)])
+
+
 def sharded(folder, layout, names):
     entries = [*streams.plan(sorted(spelling.stock(layout, names), key=lambda t: t.name)), *flags(layout)]
     return Made(["-m", streams.write_shards(folder, "model", entries, SHARD)])
@@ -213,7 +223,8 @@ def gguf(kind):
 FORMS = {
     "safetensors": safetensors, "sft": sft, "shuffled": shuffled, "f16": typed("f16"), "bf16": typed("bf16"),
     "mixed": typed("mixed"), "f8_e4m3": typed("f8_e4m3"), "f8_e5m2": typed("f8_e5m2"), "f64": typed("f64"),
-    "ema": with_ema, "canonical": canonical, "old-clip": old_clip, "linear-vae": linear_vae, "sharded": sharded,
+    "ema": with_ema, "canonical": canonical, "old-clip": old_clip, "linear-vae": linear_vae, "other-rank": other_rank,
+    "sharded": sharded,
     "mixed-keys": mixed_keys, "flat": flat,
     "components": components(False), "components-diffusers": components(True),
     "folder": folder_of(), "folder-fp16": folder_of(variant="fp16", kind="f16"),
@@ -227,6 +238,15 @@ FORMS = {
 }
 NEEDS_TORCH = {f for f in FORMS if f.startswith("ckpt")} | {"folder-bin"}
 NEEDS_GGUF = {f for f in FORMS if f.startswith("gguf")}
+
+
+# Where names do not tell the family, the widths of the published models do: these need size "wide".
+WIDE = {"sd1": {"other-rank"}, "sdxl": {"other-rank", "components-diffusers"},
+        "sd2": {"other-rank", "canonical", "mixed-keys", "flat", "components", "components-diffusers"}}
+
+
+def size_for(form, family):
+    return "wide" if form in WIDE.get(family, ()) else "small"
 
 
 def applies(form, layout):
