@@ -181,6 +181,26 @@ static void close_net(struct net *n)
 
 /* ---- tests ---- */
 
+/* A view of the first rows of a weight is another weight. */
+static void test_views(void **state)
+{
+    (void)state;
+    struct net *n = open_net(SDG_ISA_C, false, SDG_F32);
+    struct sdg_tensor view = n->weight[9];
+    view.shape[0] = 32;
+    assert_null(sdg_packs_use(n->packs, &view, &n->k.matmul_f32).data);
+    sdg_packs_note(n->packs, &view, &n->k.matmul_f32, 1);
+    build(n, GROUP);
+    build(n, OTHER);
+    const void *part = sdg_packs_use(n->packs, &view, &n->k.matmul_f32).data;
+    const void *whole = sdg_packs_use(n->packs, &n->weight[9], &n->k.matmul_f32).data;
+    assert_true(part && whole && part != whole);
+    const size_t panels = 32 / n->k.matmul_f32.nr;
+    assert_memory_equal(part, whole, panels * n->k.matmul_f32.nr * 96 * sizeof(float));
+    run(n, "beside a view");
+    close_net(n);
+}
+
 static sdgen_status collect(void *user, size_t at, const void *data, size_t bytes, sdgen_error *err)
 {
     (void)err;
@@ -319,9 +339,8 @@ static void test_pages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_choice),    cmocka_unit_test(test_views),
         cmocka_unit_test(test_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,7 +88,7 @@ static void test_cores(void **state)
     check_cores(root, "1111", 4, "0 1 2 3"); /* nothing is known: each CPU is a core */
     check_cores(root, "", 1, "");
     for (int i = 0; i < 4; i++) { /* SMT as Intel numbers it: 0 and 4, 1 and 5, ... */
-        char list[16];
+        char list[32];
         snprintf(list, sizeof list, "%d,%d\n", i, i + 4);
         put_siblings(root, i, list);
         put_siblings(root, i + 4, list);

@@ -45,14 +45,23 @@ void sdg_packs_pages(struct sdg_packs *packs, const struct sdg_pages *pages)
 
 /* ---- notes ----------------------------------------------------------------------------------- */
 
-/* Index of the pair's slot, or of the free slot where it would go. */
-static size_t slot_of(const struct sdg_packs *packs, const void *data, const struct sdg_matmul *mul)
+/* The same weight: some are views of rows of others, and begin where those do. */
+static bool is_weight(const struct sdg_pack *p, const struct sdg_tensor *weight)
 {
-    const uint64_t h = ((uint64_t)(uintptr_t)data ^ (uint64_t)(uintptr_t)mul) * 0x9E3779B97F4A7C15u;
+    return p->weight.data == weight->data && p->out == (size_t)weight->shape[0] &&
+           p->in == (size_t)weight->shape[1];
+}
+
+/* Index of the pair's slot, or of the free slot where it would go. */
+static size_t slot_of(const struct sdg_packs *packs, const struct sdg_tensor *weight,
+                      const struct sdg_matmul *mul)
+{
+    const uint64_t h =
+        ((uint64_t)(uintptr_t)weight->data ^ (uint64_t)(uintptr_t)mul) * 0x9E3779B97F4A7C15u;
     for (size_t i = (size_t)(h >> 50);; i = (i + 1) % SDG_PACKS_SLOTS) {
         if (packs->slots[i] == 0) return i;
         const struct sdg_pack *p = &packs->list[packs->slots[i] - 1];
-        if (p->weight.data == data && p->mul == mul) return i;
+        if (is_weight(p, weight) && p->mul == mul) return i;
     }
 }
 
@@ -60,7 +69,7 @@ static size_t slot_of(const struct sdg_packs *packs, const void *data, const str
 static size_t find(const struct sdg_packs *packs, const struct sdg_tensor *weight,
                    const struct sdg_matmul *mul)
 {
-    return (size_t)packs->slots[slot_of(packs, weight->data, mul)] - 1;
+    return (size_t)packs->slots[slot_of(packs, weight, mul)] - 1;
 }
 
 void sdg_packs_group(struct sdg_packs *packs, int group)
@@ -103,7 +112,7 @@ static bool decided(const struct sdg_packs *packs)
 void sdg_packs_note(struct sdg_packs *packs, const struct sdg_tensor *weight,
                     const struct sdg_matmul *mul, size_t rows)
 {
-    uint32_t *slot = &packs->slots[slot_of(packs, weight->data, mul)];
+    uint32_t *slot = &packs->slots[slot_of(packs, weight, mul)];
     if (decided(packs)) return;
     if (*slot) {
         struct sdg_pack *known = &packs->list[*slot - 1];
