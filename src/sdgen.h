@@ -94,7 +94,8 @@ typedef struct sdgen_load_params {
     sdgen_log_fn log;      /* may be NULL */
     sdgen_progress_fn progress; /* may be NULL; SDGEN_STAGE_LOAD events */
     void *user;                 /* handed to log and progress */
-    const volatile int *cancel; /* may be NULL; non-zero stops the load at the next event */
+    const volatile int *cancel; /* may be NULL; non-zero stops the load, at the next event or batch
+                                   of weights */
 } sdgen_load_params;
 
 /* A picture as 8-bit numbers, [height][width][channels]; channels 3 (RGB) or 1 (grey). */

@@ -305,6 +305,26 @@ static void test_choice(void **state)
     close_net(n);
 }
 
+/* Packing that is cancelled leaves nothing packed, and can be done again. */
+static void test_cancel(void **state)
+{
+    (void)state;
+    struct net *n = open_net(SDG_ISA_C, false, SDG_F32);
+    sdgen_error error;
+    volatile int cancel = 1;
+    char image[1];
+    sdg_packs_cancel(n->packs, &cancel);
+    assert_int_equal(sdg_packs_build(n->packs, GROUP, &n->k, 2, &error), SDGEN_ERR_CANCELLED);
+    assert_string_equal(error.text, "cancelled");
+    assert_int_equal(sdg_packs_write(n->packs, &n->k, 2, collect, image, &error),
+                     SDGEN_ERR_CANCELLED);
+    assert_null(sdg_packs_use(n->packs, &n->weight[1], &n->k.matmul_f32).data);
+    cancel = 0;
+    build(n, GROUP);
+    assert_non_null(sdg_packs_use(n->packs, &n->weight[1], &n->k.matmul_f32).data);
+    close_net(n);
+}
+
 /* What is streamed is asked for before its turn and given back behind the window, in order, step
  * after step; what is packed is given back once. */
 static void test_pages(void **state)
@@ -341,7 +361,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits), cmocka_unit_test(test_threads),
         cmocka_unit_test(test_choice),    cmocka_unit_test(test_views),
-        cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_cancel),    cmocka_unit_test(test_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

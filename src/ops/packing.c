@@ -115,14 +115,17 @@ static void pack_task(void *arg, size_t task, int worker)
              job->scratch + (size_t)worker * job->scratch_floats);
 }
 
-static void run_batch(struct job *job)
+static sdgen_status run_batch(struct job *job, sdgen_error *err)
 {
+    const volatile int *cancel = job->packs->cancel;
+    if (cancel && *cancel) return sdg_fail(err, SDGEN_ERR_CANCELLED, "cancelled");
     const struct sdg_pages *pages = &job->packs->pages;
     size_t panels = 0;
     for (size_t i = 0; i < job->count; i++) panels += job->items[i].pack->panels;
     sdg_parallel_for(job->threads, panels, pack_task, job);
     for (size_t i = 0; pages->done && i < job->count; i++)
         pages->done(pages->user, &job->items[i].pack->weight);
+    return SDGEN_OK;
 }
 
 static void add(struct job *job, const struct sdg_pack *p, char *to)
@@ -172,7 +175,7 @@ sdgen_status sdg_packs_build(struct sdg_packs *packs, int group, const struct sd
     struct job job;
     if (!g->decided) sdg_packs_choose(packs, group, SIZE_MAX);
     if (packs->image || g->block || (g->bytes == 0 && !packs->broken)) return SDGEN_OK;
-    const sdgen_status status = begin(&job, packs, k, threads, err);
+    sdgen_status status = begin(&job, packs, k, threads, err);
     if (status != SDGEN_OK) return status;
     g->block = map_memory(g->bytes);
     if (!g->block) {
@@ -181,22 +184,22 @@ sdgen_status sdg_packs_build(struct sdg_packs *packs, int group, const struct sd
                         g->bytes >> 20);
     }
     sdg_parallel_spread(threads, g->block, g->bytes);
-    for (size_t i = 0; i < packs->count; i++) {
+    for (size_t i = 0; status == SDGEN_OK && i < packs->count; i++) {
         const struct sdg_pack *p = &packs->list[i];
         if (p->group == group && p->chosen) add(&job, p, g->block + p->block_at);
         if (job.bytes < BATCH_BYTES && i + 1 < packs->count) continue;
-        run_batch(&job);
+        status = run_batch(&job, err);
         job.count = job.bytes = 0;
     }
     end(&job);
-    return SDGEN_OK;
+    if (status != SDGEN_OK) sdg_packs_drop(packs, group);
+    return status;
 }
 
 /* The batch in `buffer`, pack after pack, to the sink. */
 static sdgen_status write_batch(struct job *job, sdg_packs_sink sink, void *user, sdgen_error *err)
 {
-    sdgen_status status = SDGEN_OK;
-    run_batch(job);
+    sdgen_status status = run_batch(job, err);
     for (size_t i = 0; status == SDGEN_OK && i < job->count; i++) {
         const struct item *item = &job->items[i];
         status = sink(user, item->pack->at, item->to, item->pack->bytes, err);

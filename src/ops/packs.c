@@ -43,6 +43,11 @@ void sdg_packs_pages(struct sdg_packs *packs, const struct sdg_pages *pages)
     packs->pages = *pages;
 }
 
+void sdg_packs_cancel(struct sdg_packs *packs, const volatile int *cancel)
+{
+    packs->cancel = cancel;
+}
+
 /* ---- notes ----------------------------------------------------------------------------------- */
 
 /* The same weight: some are views of rows of others, and begin where those do. */
@@ -277,5 +282,5 @@ size_t sdg_packs_image_bytes(const struct sdg_packs *packs)
 void sdg_packs_adopt(struct sdg_packs *packs, const void *image)
 {
     packs->image = image;
-    if (packs->bytes) madvise((void *)(uintptr_t)image, packs->bytes, MADV_WILLNEED);
+    sdg_stream_ask_for_all(packs);
 }

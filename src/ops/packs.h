@@ -64,6 +64,9 @@ SDGEN_MUST_CHECK sdgen_status sdg_packs_create(struct sdg_packs **packs, sdgen_e
 void sdg_packs_destroy(struct sdg_packs *packs); /* NULL is fine */
 void sdg_packs_pages(struct sdg_packs *packs, const struct sdg_pages *pages);
 
+/* Once *cancel is non-zero packing ends with SDGEN_ERR_CANCELLED. NULL: never. */
+void sdg_packs_cancel(struct sdg_packs *packs, const volatile int *cancel);
+
 /* ---- notes ---- */
 
 /* What is noted from now on belongs to this group; at first to 0. */
@@ -97,7 +100,8 @@ void sdg_packs_window(struct sdg_packs *packs, size_t bytes);
 size_t sdg_packs_streamed(const struct sdg_packs *packs, int group);
 
 /* Packs what is chosen of a group (everything where nothing was), unless it is there already. Pages
- * of originals are given back as they are consumed. Errors: SDGEN_ERR_MEMORY. */
+ * of originals are given back as they are consumed. Errors: SDGEN_ERR_MEMORY, SDGEN_ERR_CANCELLED.
+ * Then nothing of the group is packed. */
 SDGEN_MUST_CHECK sdgen_status sdg_packs_build(struct sdg_packs *packs, int group,
                                               const struct sdg_kernels *k, int threads,
                                               sdgen_error *err);
@@ -136,7 +140,7 @@ typedef sdgen_status (*sdg_packs_sink)(void *user, size_t at, const void *data, 
                                        sdgen_error *err);
 
 /* Packs everything noted, a batch at a time, and hands it to the sink, in order. Errors:
- * SDGEN_ERR_MEMORY, those of the sink. */
+ * SDGEN_ERR_MEMORY, SDGEN_ERR_CANCELLED, those of the sink. */
 SDGEN_MUST_CHECK sdgen_status sdg_packs_write(const struct sdg_packs *packs,
                                               const struct sdg_kernels *k, int threads,
                                               sdg_packs_sink sink, void *user, sdgen_error *err);

@@ -37,6 +37,7 @@ struct sdg_packs {
     size_t bytes;      /* of the image */
     const char *image; /* all packs in a mapped file, or NULL */
     struct sdg_pages pages;
+    const volatile int *cancel;
     /* Streaming: indices of the weights whose pages are there, a ring, oldest first; and up to
      * where pages have been asked for. */
     uint32_t held[SDG_PACKS_HELD];
@@ -45,6 +46,9 @@ struct sdg_packs {
 };
 
 size_t sdg_packing_panel_bytes(const struct sdg_pack *p);
+
+/* Has the whole image fetched. */
+void sdg_stream_ask_for_all(const struct sdg_packs *packs);
 
 /* Gives back the pages that the weight at `index` was read from. */
 void sdg_stream_let_go(const struct sdg_packs *packs, size_t index);

@@ -5,6 +5,7 @@
  * what comes next is known. A walk in another order costs speed and nothing else. */
 #define _GNU_SOURCE
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "ops/packs_parts.h"
 
@@ -15,11 +16,24 @@ static size_t bytes_of(const struct sdg_packs *packs, const struct sdg_pack *p)
     return sdg_tensor_bytes(&p->weight);
 }
 
+/* Advice on the pages of a pack in the image. Those of the system may be larger than an image's:
+ * then the ones it shares with its neighbours count when they are asked for, and stay. */
+static void advise(const struct sdg_packs *packs, const struct sdg_pack *p, int advice)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)packs->image + p->at;
+    uintptr_t first = at / page * page, end = (at + p->bytes + page - 1) / page * page;
+    if (advice == MADV_DONTNEED && page > SDG_PACKS_PAGE) {
+        first = (at + page - 1) / page * page;
+        end = (at + p->bytes) / page * page;
+    }
+    if (end > first) madvise((void *)first, end - first, advice);
+}
+
 void sdg_stream_let_go(const struct sdg_packs *packs, size_t index)
 {
     const struct sdg_pack *p = &packs->list[index];
-    if (packs->image) /* a pack has its pages for itself */
-        madvise((void *)(uintptr_t)(packs->image + p->at), p->bytes, MADV_DONTNEED);
+    if (packs->image)
+        advise(packs, p, MADV_DONTNEED);
     else if (packs->pages.done)
         packs->pages.done(packs->pages.user, &p->weight);
 }
@@ -27,9 +41,14 @@ void sdg_stream_let_go(const struct sdg_packs *packs, size_t index)
 static void ask_for(const struct sdg_packs *packs, const struct sdg_pack *p)
 {
     if (packs->image)
-        madvise((void *)(uintptr_t)(packs->image + p->at), p->bytes, MADV_WILLNEED);
+        advise(packs, p, MADV_WILLNEED);
     else if (packs->pages.ahead)
         packs->pages.ahead(packs->pages.user, &p->weight);
+}
+
+void sdg_stream_ask_for_all(const struct sdg_packs *packs)
+{
+    for (size_t i = 0; i < packs->count; i++) ask_for(packs, &packs->list[i]);
 }
 
 static void let_go_oldest(struct sdg_packs *packs)

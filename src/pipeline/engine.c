@@ -168,10 +168,12 @@ static bool attach_cache(struct sdgen_engine *e, const char *folder)
     return sdg_packcache_attach(&e->cache, e->packs, &way, &e->kernels, e->threads);
 }
 
-static sdgen_status pack_weights(struct sdgen_engine *e, const char *cache, sdgen_error *err)
+static sdgen_status pack_weights(struct sdgen_engine *e, const char *cache,
+                                 const volatile int *cancel, sdgen_error *err)
 {
     sdgen_status status;
     SDG_TRY(note_weights(e, err));
+    sdg_packs_cancel(e->packs, cancel);
     const bool kept = cache && attach_cache(e, cache);
     for (int group = 0; group < SDG_GROUPS; group++)
         SDG_TRY(sdg_packs_build(e->packs, group, &e->kernels, e->threads, err));
@@ -179,6 +181,7 @@ static sdgen_status pack_weights(struct sdgen_engine *e, const char *cache, sdge
         sdg_log(&e->log, SDGEN_LOG_VERBOSE, "packed weights: %zu MiB",
                 sdg_packs_bytes(e->packs, -1) >> 20);
 fail:
+    if (e->packs) sdg_packs_cancel(e->packs, NULL); /* the flag is the caller's, for this call */
     return status;
 }
 
@@ -247,7 +250,7 @@ sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, 
     SDG_TRY(sdg_tokenizer_create(&e->tokenizer, error));
     report_load(params, 2, 3);
     struct sdg_pinning *pinning = e->pin ? sdg_parallel_pin(e->threads) : NULL;
-    status = pack_weights(e, params->cache, error);
+    status = pack_weights(e, params->cache, params->cancel, error);
     sdg_parallel_release(pinning);
     if (status != SDGEN_OK) goto fail;
     report_load(params, 3, 3);

@@ -201,7 +201,8 @@ bool sdg_packcache_attach(struct sdg_packcache *c, struct sdg_packs *packs,
     if (!there) {
         sdgen_error error;
         made = make(&p, k, threads, &error) == SDGEN_OK;
-        if (!made) sdg_log(way->log, SDGEN_LOG_WARN, "packed weights are not kept: %s", error.text);
+        if (!made && error.status != SDGEN_ERR_CANCELLED)
+            sdg_log(way->log, SDGEN_LOG_WARN, "packed weights are not kept: %s", error.text);
         there = made && open_right(c, &p);
     }
     if (there) {
