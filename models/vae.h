@@ -68,6 +68,20 @@ int sdg_vae_factor(const struct sdg_vae_config *config); /* 2^(levels-1) */
 void sdg_vae_decode(struct sdg_ops *o, float *image, const float *z, const struct sdg_vae *m,
                     size_t n, size_t h, size_t w);
 
+/* Tiles that are decoded one by one and blended where they overlap: less memory, and not the same
+ * picture. */
+struct sdg_vae_tiling {
+    size_t h, w;    /* of a tile of the latent; 0: no tiles */
+    double overlap; /* share of a tile that its neighbour overlaps, below 1 */
+};
+
+/* sdg_vae_decode of one image as diffusers' AutoencoderKL.tiled_decode does it. Where diffusers'
+ * factors leave a tile's overlap at a fraction of a latent pixel, in which its own tiles no longer
+ * meet, it is rounded up. */
+void sdg_vae_decode_tiled(struct sdg_ops *o, float *image, const float *z, const struct sdg_vae *m,
+                          size_t h, size_t w, const struct sdg_vae_tiling *tiling);
+size_t sdg_vae_tile_count(size_t h, size_t w, const struct sdg_vae_tiling *tiling);
+
 /* moments [n][2z][h/f][w/f] = encoder(image [n][3][h][w]): mean, then log-variance (unclamped).
  * h and w are multiples of f. */
 void sdg_vae_encode(struct sdg_ops *o, float *moments, const float *image, const struct sdg_vae *m,
