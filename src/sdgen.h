@@ -90,6 +90,8 @@ typedef struct sdgen_load_params {
     int exact_conv;        /* convolutions product by product, without Winograd's transforms */
     const char *cache;     /* folder in which packed weights are kept for the next start; "": the
                               user's own ($XDG_CACHE_HOME/sdgen/packs); NULL: nowhere */
+    const char *max_ram;   /* "3G", "800M" or bytes that the process may take up at most; NULL: as
+                              it comes. Slower the less there is; the pictures are the same */
     int use_ema;           /* take the EMA weights where the file holds both */
     sdgen_log_fn log;      /* may be NULL */
     sdgen_progress_fn progress; /* may be NULL; SDGEN_STAGE_LOAD events */
@@ -164,7 +166,11 @@ typedef struct sdgen_image_params {
     const char *emphasis;        /* "original", "no-norm", "ignore", "none"; NULL: own */
     int literal_prompt;          /* brackets, weights and the like are plain text */
     int old_prompt_editing;      /* steps of prompt editing as A1111 counted them before 1.6 */
-    int ignore_unsupported;      /* extra networks in the prompt are only warned of */
+    int vae_tiling;              /* the VAE decodes overlapping tiles and blends them: less memory,
+                                    and a slightly different picture */
+    int vae_tile_width, vae_tile_height; /* pixels; 0: 512 */
+    double vae_tile_overlap;             /* share of a tile, 0 to 0.9; negative: 0.25 */
+    int ignore_unsupported;              /* extra networks in the prompt are only warned of */
     const char *trace_dir;      /* existing directory for NumPy files of the first batch, or NULL */
     sdgen_progress_fn progress; /* may be NULL */
     void *user;                 /* handed to progress */

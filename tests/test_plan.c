@@ -113,6 +113,28 @@ static void names_are_checked(void **state)
     refuse(*state, &p, "not a directory");
 }
 
+static void tiles_are_checked(void **state)
+{
+    sdgen_image_params p = fox();
+    sdgen_error err;
+    p.vae_tile_width = p.vae_tile_height = 256;
+    refuse(*state, &p, "--vae-tile-size has no effect without --vae-tiling");
+    p.vae_tiling = 1;
+    assert_int_equal(sdgen_check(*state, &p, &err), SDGEN_OK);
+    p.vae_tile_width = 32;
+    refuse(*state, &p, "--vae-tile-size 32: is counted in pixels");
+    p.vae_tile_width = 100;
+    refuse(*state, &p, "a multiple of 8");
+    p.vae_tile_width = 0;
+    p.vae_tile_overlap = 0.95;
+    refuse(*state, &p, "--vae-tile-overlap 0.95");
+    p.vae_tile_overlap = strtod("nan", NULL);
+    refuse(*state, &p, "--vae-tile-overlap");
+    p = fox();
+    p.vae_tile_overlap = 0;
+    refuse(*state, &p, "--vae-tile-overlap has no effect without --vae-tiling");
+}
+
 static void programs_have_many_names(void **state)
 {
     static const char *const names[] = {"A1111", "webui",  "Diffusers", "ComfyUI",
@@ -179,6 +201,7 @@ static void bad_loads_are_refused(void **state)
         {{.model_path = "/tmp"}, "is a directory"},
         {{.model_path = "LICENSE"}, "LICENSE"},
         {{.model_path = MODEL, .isa = "sse9"}, "--isa sse9: no such tier"},
+        {{.model_path = MODEL, .max_ram = "lots"}, "--max-ram lots: no amount of memory"},
         {{.model_path = MODEL, .precision = "int8"}, "not built yet"},
         {{.model_path = MODEL, .precision = "f12"}, "no such precision"},
         {{.model_path = MODEL, .vae_path = "LICENSE"}, "LICENSE"},
@@ -280,6 +303,7 @@ int main(void)
         cmocka_unit_test(sizes_are_checked),
         cmocka_unit_test(numbers_are_checked),
         cmocka_unit_test(names_are_checked),
+        cmocka_unit_test(tiles_are_checked),
         cmocka_unit_test(programs_have_many_names),
         cmocka_unit_test(programs_have_their_own_defaults),
         cmocka_unit_test(prompt_language_is_never_ignored),

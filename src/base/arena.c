@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* Where a measuring arena pretends to begin: aligned, not NULL, and in the page no one maps. */
 #define MEASURE_BASE ((char *)(uintptr_t)SDG_ARENA_ALIGN)
@@ -59,4 +60,11 @@ size_t sdg_arena_mark(const struct sdg_arena *a)
 void sdg_arena_release(struct sdg_arena *a, size_t mark)
 {
     a->used = mark;
+}
+
+void sdg_arena_give_back(struct sdg_arena *a)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), from = (a->used + page - 1) / page * page;
+    if (!a->measure && a->base && from < a->size)
+        madvise(a->base + from, a->size - from, MADV_DONTNEED);
 }

@@ -39,4 +39,8 @@ float *sdg_arena_floats(struct sdg_arena *a, size_t count);
 size_t sdg_arena_mark(const struct sdg_arena *a);
 void sdg_arena_release(struct sdg_arena *a, size_t mark);
 
+/* Gives the system back what lies above the last block for now. It may be used as before, and takes
+ * memory again as it is touched. */
+void sdg_arena_give_back(struct sdg_arena *a);
+
 #endif

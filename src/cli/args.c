@@ -144,11 +144,15 @@ static int wrong_number(const struct sdg_arg *a, const char *called, const char 
 
 static int read_size(int field[2], const struct sdg_arg *a, const char *called, const char *text)
 {
-    char *end, *rest = NULL;
+    char *end = NULL, *rest = NULL;
     const long w = text[0] >= '0' && text[0] <= '9' ? strtol(text, &end, 10) : -1;
-    const long h = w >= 0 && (*end == 'x' || *end == 'X') && end[1] >= '0' && end[1] <= '9'
-                       ? strtol(end + 1, &rest, 10)
-                       : -1;
+    long h = -1;
+    if (end && *end == 0 && a->value[0] == 'N') { /* a square, where help says so */
+        h = w;
+        rest = end;
+    } else if (end && (*end == 'x' || *end == 'X') && end[1] >= '0' && end[1] <= '9') {
+        h = strtol(end + 1, &rest, 10);
+    }
     const long least = (long)a->min, most = (long)a->max;
     if (!rest || *rest || w < least || h < least || w > most || h > most)
         return sdg_say_usage("%s %s: must be a size such as 512x768, sides from %ld to %ld", called,

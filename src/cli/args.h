@@ -29,7 +29,7 @@ enum sdg_arg_kind {
     SDG_ARG_INT,    /* int, .min to .max */
     SDG_ARG_INT64,  /* int64_t, .min to .max */
     SDG_ARG_REAL,   /* double, .min to .max */
-    SDG_ARG_SIZE,   /* int[2], both .min to .max: "512x768" */
+    SDG_ARG_SIZE,   /* int[2], both .min to .max: "512x768"; "512" if .value is "N|WxH" */
     SDG_ARG_SWITCH, /* int: 1 for on, 0 for off */
     SDG_ARG_OPERAND,  /* const char *: the argument without a dash; .name is what help calls it */
     SDG_ARG_HELP,     /* prints the command's help and ends */

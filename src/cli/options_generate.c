@@ -18,7 +18,7 @@ static const struct sdg_arg generate_args[] = {
      .kind = SDG_ARG_FILE,
      .at = LOAD(model_path),
      .value = "FILE",
-     .brief = "checkpoint: .safetensors .ckpt .gguf .dduf, a folder",
+     .brief = "model: .safetensors .ckpt .gguf .dduf, a folder",
      .more = "The form is told from the content. Nothing in a checkpoint is ever executed. Sizes, "
              "depths and widths of the networks are read from its tensors."},
     {.name = "vae",
@@ -109,6 +109,19 @@ static const struct sdg_arg generate_args[] = {
          "normalisation and softmax stay f32. auto takes it there, and f32 elsewhere. f32 keeps "
          "closest to the originals.",
      .rare = true},
+    {.name = "max-ram",
+     .kind = SDG_ARG_TEXT,
+     .at = LOAD(max_ram),
+     .value = "SIZE",
+     .brief = "memory to take up at most: 3G, 800M",
+     .more =
+         "G, M and K are powers of 1024. What is planned for the size is the fastest that fits: "
+         "the "
+         "text encoder read from the file instead of kept ready, the VAE made ready when it is "
+         "needed, the UNet not while the VAE works, images through the UNet one by one, and last "
+         "some or all of the UNet's weights read from the file at every step. The plan is shown "
+         "before the first step; if none fits, the least that would do. The picture is the same, "
+         "bit for bit."},
     {.name = "exact-conv",
      .kind = SDG_ARG_FLAG,
      .at = LOAD(exact_conv),
@@ -238,6 +251,32 @@ static const struct sdg_arg generate_args[] = {
      .aliases = "depth-map",
      .brief = "picture of depth, bright is near",
      .more = "For depth to image models. Of any size.",
+     .rare = true},
+    {.name = "vae-tiling",
+     .kind = SDG_ARG_FLAG,
+     .at = IMAGE(vae_tiling),
+     .brief = "decode tile by tile: less memory, other shades",
+     .more = "The VAE makes overlapping tiles, one by one, and blends them, as diffusers' "
+             "enable_tiling does: for pictures too large for the memory. Tiles have statistics of "
+             "their own, so it is not quite the same picture.",
+     .rare = true},
+    {.name = "vae-tile-size",
+     .kind = SDG_ARG_SIZE,
+     .at = IMAGE(vae_tile_width),
+     .min = 8,
+     .max = 16384,
+     .value = "N|WxH",
+     .brief = "of a tile, in pixels of the picture (512x512)",
+     .more = "stable-diffusion.cpp counts in pixels of the latent, of which there are an eighth as "
+             "many.",
+     .rare = true},
+    {.name = "vae-tile-overlap",
+     .kind = SDG_ARG_REAL,
+     .at = IMAGE(vae_tile_overlap),
+     .min = 0,
+     .max = 0.9,
+     .value = "X",
+     .brief = "share of a tile that overlaps the next (0.25)",
      .rare = true},
     {.name = "steps",
      .kind = SDG_ARG_INT,

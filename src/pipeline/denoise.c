@@ -43,6 +43,7 @@ void sdg_denoiser_reserve(struct sdg_denoiser *d, struct sdg_arena *arena)
         if ((size_t)c->time_cond > guidance) guidance = (size_t)c->time_cond;
     }
     d->group = most < 2 * batch ? most : 2 * batch;
+    if (d->plan->memory.group && d->plan->memory.group < d->group) d->group = d->plan->memory.group;
     d->extras = sdg_arena_floats(arena, batch * d->extra);
     d->input = sdg_arena_floats(arena, d->group * (d->latent + d->extra));
     d->timesteps = sdg_arena_floats(arena, d->group);
@@ -182,17 +183,20 @@ static void guide(struct sdg_denoiser *d, float *out, bool with_uncond, const fl
 /* The refiner takes over at the first call at or below its noise level, and keeps on: ComfyUI by
  * the steps (its two samplers share a schedule), the others by the timestep (A1111,
  * modules/sd_samplers_common.py apply_refiner; diffusers, denoising_end). */
-static void choose_expert(struct sdg_denoiser *d, float sigma, int step)
+bool sdg_denoiser_advance(struct sdg_denoiser *d, float sigma, int step)
 {
     const struct sdg_plan *p = d->plan;
     const double share = p->params->refiner_switch;
-    if (d->expert + 1 >= d->expert_count) return;
+    if (d->expert + 1 >= d->expert_count) return false;
+    bool now;
     if (p->convention->like == SDG_LIKE_COMFYUI) {
-        if (step >= (int)(share * p->schedule.steps + 0.5)) d->expert++;
-        return;
+        now = step >= (int)(share * p->schedule.steps + 0.5);
+    } else {
+        const double t = rint((double)sdg_levels_timestep(&p->levels, (double)sigma));
+        now = t < rint(SDG_TRAIN_STEPS * (1 - share));
     }
-    const double t = rint((double)sdg_levels_timestep(&p->levels, (double)sigma));
-    if (t < rint(SDG_TRAIN_STEPS * (1 - share))) d->expert++;
+    d->expert += now;
+    return now;
 }
 
 static void call_dry(struct sdg_denoiser *d, const float *input, float t)
@@ -211,7 +215,6 @@ bool sdg_denoiser_call(struct sdg_denoiser *d, float *out, float *uncond, const 
     }
     const size_t count = d->n * d->latent;
     const bool with_uncond = wants_uncond(d, sigma, step);
-    choose_expert(d, sigma, step);
     if (with_uncond || uncond)
         run_unet(d, SDG_SIDE_UNCOND, sides_of(d) - 1, input, t);
     else

@@ -50,6 +50,9 @@ void sdg_denoiser_reserve(struct sdg_denoiser *d, struct sdg_arena *arena);
 /* Before each walk, over n images. */
 void sdg_denoiser_begin(struct sdg_denoiser *d, size_t n);
 
+/* Before each call: true where the refiner takes over with it. */
+bool sdg_denoiser_advance(struct sdg_denoiser *d, float sigma, int step);
+
 /* struct sdg_sampling's `model`: out, uncond, input [n][latent]. uncond may be NULL. False when
  * cancelled. In a dry run only the memory is taken, of all experts. */
 bool sdg_denoiser_call(struct sdg_denoiser *d, float *out, float *uncond, const float *input,

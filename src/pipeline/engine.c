@@ -78,6 +78,7 @@ static void let_go(void *user, const struct sdg_tensor *weight)
     const struct sdgen_engine *e = user;
     sdg_model_let_go(&e->model, weight);
     if (e->refiner) sdg_model_let_go(e->refiner, weight);
+    sdg_memory_done(e, sdg_tensor_bytes(weight));
 }
 
 static void ask_for(void *user, const struct sdg_tensor *weight)
@@ -139,23 +140,27 @@ static sdgen_status note_weights(struct sdgen_engine *e, sdgen_error *err)
     return SDGEN_OK;
 }
 
-enum { MODEL_FILES = 5, MOST_FILES = 2 * MODEL_FILES };
-
 /* Appends the files of a model to `files`. */
 static size_t add_files(const struct sdg_weights **files, size_t count, const struct sdg_model *m)
 {
-    const struct sdg_weights *all[MODEL_FILES] = {&m->file, &m->unet_file, &m->vae_file,
-                                                  &m->clip_l_file, &m->clip_g_file};
-    for (size_t i = 0; i < MODEL_FILES; i++)
+    const struct sdg_weights *all[SDG_MODEL_FILES] = {&m->file, &m->unet_file, &m->vae_file,
+                                                      &m->clip_l_file, &m->clip_g_file};
+    for (size_t i = 0; i < SDG_MODEL_FILES; i++)
         if (all[i]->path) files[count++] = all[i];
     return count;
 }
 
+size_t sdg_engine_files(const struct sdg_weights *files[SDG_ENGINE_FILES],
+                        const struct sdgen_engine *e)
+{
+    const size_t count = add_files(files, 0, &e->model);
+    return e->refiner ? add_files(files, count, e->refiner) : count;
+}
+
 static bool attach_cache(struct sdgen_engine *e, const char *folder)
 {
-    const struct sdg_weights *sources[MOST_FILES];
-    size_t count = add_files(sources, 0, &e->model);
-    if (e->refiner) count = add_files(sources, count, e->refiner);
+    const struct sdg_weights *sources[SDG_ENGINE_FILES];
+    const size_t count = sdg_engine_files(sources, e);
     const struct sdg_packcache_way way = {
         .folder = folder,
         .tier = sdg_isa_label(e->isa),
@@ -174,10 +179,11 @@ static sdgen_status pack_weights(struct sdgen_engine *e, const char *cache,
     sdgen_status status;
     SDG_TRY(note_weights(e, err));
     sdg_packs_cancel(e->packs, cancel);
+    e->base_bytes = sdg_memory_base(e);
     const bool kept = cache && attach_cache(e, cache);
-    for (int group = 0; group < SDG_GROUPS; group++)
+    for (int group = 0; group < SDG_GROUPS && !e->max_ram; group++)
         SDG_TRY(sdg_packs_build(e->packs, group, &e->kernels, e->threads, err));
-    if (!kept)
+    if (!kept && !e->max_ram)
         sdg_log(&e->log, SDGEN_LOG_VERBOSE, "packed weights: %zu MiB",
                 sdg_packs_bytes(e->packs, -1) >> 20);
 fail:
@@ -239,6 +245,9 @@ sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, 
     SDG_TRY(choose_precision(e, params->precision, error));
     e->exact_conv = params->exact_conv != 0;
     e->pin = params->pin != 0;
+    if (params->max_ram) SDG_TRY(sdg_memory_parse(&e->max_ram, params->max_ram, error));
+    e->memory = calloc(1, sizeof *e->memory);
+    if (!e->memory) SDG_TRY(sdg_fail(error, SDGEN_ERR_MEMORY, "out of memory"));
     sdg_kernels_init(&e->kernels, e->isa);
 
     report_load(params, 0, 3);
@@ -273,6 +282,7 @@ void sdgen_free(sdgen_engine *engine)
     sdg_packcache_close(&engine->cache);
     if (engine->refiner) sdg_model_close(engine->refiner);
     free(engine->refiner);
+    free(engine->memory);
     sdg_model_close(&engine->model);
     free(engine);
 }

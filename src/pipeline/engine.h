@@ -4,13 +4,11 @@
 
 #include "base/log.h"
 #include "kernels/kernels.h"
+#include "pipeline/memory.h"
 #include "text/tokenizer.h"
 #include "weights/hashcache.h"
 #include "weights/model.h"
 #include "weights/packcache.h"
-
-/* Groups of packed weights (ops/packs.h), each built and dropped on its own. */
-enum { SDG_GROUP_TEXT, SDG_GROUP_UNET, SDG_GROUP_REFINER, SDG_GROUP_VAE, SDG_GROUPS };
 
 struct sdgen_engine {
     struct sdg_model model;
@@ -23,11 +21,19 @@ struct sdgen_engine {
     bool exact_conv;            /* no convolution by transforms */
     enum sdg_isa isa;
     int threads;
-    bool pin; /* while a call runs, each on a core of its own */
+    bool pin;                        /* while a call runs, each on a core of its own */
+    size_t max_ram;                  /* bytes; 0: no limit */
+    size_t base_bytes;               /* sdg_memory_base, when the model was opened */
+    struct sdg_memory_state *memory; /* with a limit */
     struct sdg_log log;
     struct sdg_hashjob *model_hash,
         *vae_hash; /* SHA-256 of the files, computed beside other work */
 };
+
+/* The files that its models lie in. Returns how many. */
+enum { SDG_MODEL_FILES = 5, SDG_ENGINE_FILES = 2 * SDG_MODEL_FILES };
+size_t sdg_engine_files(const struct sdg_weights *files[SDG_ENGINE_FILES],
+                        const struct sdgen_engine *e);
 
 /* An ops context for this engine over `work`. */
 struct sdg_ops sdg_engine_ops(const struct sdgen_engine *e, struct sdg_arena *work,

@@ -11,10 +11,8 @@
 #include <unistd.h>
 
 #include "pipeline/plan_parts.h"
-#include "pipeline/txt2img.h"
 
 enum { MAX_SIDE = 16384, MAX_IMAGES = 1000000 };
-static const double gib = 0x1p-30;
 
 /* ---- size ---- */
 
@@ -67,7 +65,7 @@ static sdgen_status plan_numbers(struct sdg_plan *p, sdgen_error *err)
     return SDGEN_OK;
 }
 
-/* ---- trace directory and memory ---- */
+/* ---- trace directory ---- */
 
 static sdgen_status check_trace(const struct sdg_plan *p, sdgen_error *err)
 {
@@ -84,32 +82,39 @@ static sdgen_status check_trace(const struct sdg_plan *p, sdgen_error *err)
     return SDGEN_OK;
 }
 
-/* Memory this process may use: physical, or less under a cgroup limit. */
-static double memory_limit(void)
+/* ---- tiles ---- */
+
+enum { LEAST_TILE = 64, USUAL_TILE = 512 }; /* pixels; diffusers' size for SD1's VAE */
+
+static sdgen_status plan_tile(size_t *latent, int asked, int factor, sdgen_error *err)
 {
-    double limit = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    static const char *const files[] = {"/sys/fs/cgroup/memory.max",
-                                        "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        FILE *f = fopen(files[i], "re");
-        double value;
-        if (f && fscanf(f, "%lf", &value) == 1 && value < limit) limit = value; /* not "max" */
-        if (f) fclose(f);
-    }
-    return limit;
+    const int side = asked ? asked : USUAL_TILE;
+    if (side < LEAST_TILE || side > MAX_SIDE || side % factor)
+        return sdg_fail(err, SDGEN_ERR_ARG,
+                        "--vae-tile-size %d: is counted in pixels, a multiple of %d from %d to %d",
+                        side, factor, LEAST_TILE, MAX_SIDE);
+    *latent = (size_t)(side / factor);
+    return SDGEN_OK;
 }
 
-static sdgen_status plan_memory(struct sdg_plan *p, const struct sdgen_engine *e, sdgen_error *err)
+static sdgen_status plan_tiling(struct sdg_plan *p, const struct sdg_model *m, sdgen_error *err)
 {
-    const sdgen_status status = sdg_txt2img_measure(e, p, err);
-    const double limit = memory_limit();
-    if (status != SDGEN_OK) return status;
-    if ((double)p->work_bytes > limit)
-        return sdg_fail(err, SDGEN_ERR_MEMORY,
-                        "%zux%zu pixels, %d at once, need %.1f GiB to work in and there are %.1f; "
-                        "choose a smaller picture or --batch-size",
-                        p->width, p->height, p->batch, (double)p->work_bytes * gib, limit * gib);
-    return SDGEN_OK;
+    const int factor = sdg_vae_factor(&m->vae.config);
+    const sdgen_image_params *a = p->params;
+    const double overlap = a->vae_tile_overlap < 0 ? 0.25 : a->vae_tile_overlap;
+    sdgen_status status;
+    if (!a->vae_tiling && (a->vae_tile_width || a->vae_tile_height || a->vae_tile_overlap >= 0))
+        return sdg_fail(err, SDGEN_ERR_ARG, "%s has no effect without --vae-tiling",
+                        a->vae_tile_overlap >= 0 ? "--vae-tile-overlap" : "--vae-tile-size");
+    if (!a->vae_tiling) return SDGEN_OK;
+    if (!(overlap <= 0.9))
+        return sdg_fail(err, SDGEN_ERR_ARG,
+                        "--vae-tile-overlap %g: a share of a tile, from 0 to 0.9", overlap);
+    SDG_TRY(plan_tile(&p->tiling.w, a->vae_tile_width, factor, err));
+    SDG_TRY(plan_tile(&p->tiling.h, a->vae_tile_height, factor, err));
+    p->tiling.overlap = overlap;
+fail:
+    return status;
 }
 
 /* ---- telling ---- */
@@ -133,9 +138,6 @@ static void announce_prompt(const struct sdgen_engine *e, const char *flag,
 
 void sdg_plan_announce(const struct sdg_plan *p, const struct sdgen_engine *e)
 {
-    const double work = (double)p->work_bytes;
-    const double file =
-        (double)sdg_weights_bytes(&e->model.file) + (double)sdg_weights_bytes(&e->model.vae_file);
     announce_prompt(e, "prompt", &p->cond);
     announce_prompt(e, "negative prompt", &p->uncond);
     if (p->way->borrowed)
@@ -145,9 +147,7 @@ void sdg_plan_announce(const struct sdg_plan *p, const struct sdgen_engine *e)
     sdg_log(&e->log, SDGEN_LOG_VERBOSE, "%zux%zu, %s, %s, %d steps, %d levels, %d threads, %s",
             p->width, p->height, p->sampler->label, sdg_scheduler_name(p->request.scheduler),
             p->steps, p->schedule.steps, e->threads, sdg_isa_label(e->isa));
-    sdg_log(&e->log, SDGEN_LOG_VERBOSE,
-            "memory: %.2f GiB to work in + %.2f GiB checkpoint (mapped) = %.2f GiB at most",
-            work * gib, file * gib, (work + file) * gib);
+    sdg_memory_announce(p, e);
 }
 
 /* ---- all of it ---- */
@@ -166,7 +166,8 @@ sdgen_status sdg_plan_make(struct sdg_plan *p, const struct sdgen_engine *e,
     SDG_TRY(sdg_plan_noise(p, &e->model, err));
     SDG_TRY(sdg_plan_prompts(p, e, err));
     SDG_TRY(check_trace(p, err));
-    SDG_TRY(plan_memory(p, e, err));
+    SDG_TRY(plan_tiling(p, &e->model, err));
+    SDG_TRY(sdg_plan_memory(p, e, err));
     return SDGEN_OK;
 fail:
     sdg_plan_free(p);

@@ -50,6 +50,8 @@ struct sdg_plan {
     bool composed; /* the weights of the parts do not add up to 1, so a share of the negative prompt
                       remains even at scale 1 */
 
+    struct sdg_vae_tiling tiling;             /* h 0: the VAE decodes the picture as a whole */
+    struct sdg_memory memory;                 /* what is kept in memory, and when */
     size_t work_bytes;                        /* peak of the work arena */
     double text_cost, step_cost, decode_cost; /* multiply-adds: of the prompts, of a model call for
                                                  a whole batch, of one image's decoding */

@@ -29,6 +29,7 @@ sdgen_image_params sdgen_image_defaults(void)
         .lower_order_final = -1,
         .guidance_end = 1,
         .variation_seed = -1,
+        .vae_tile_overlap = -1,
     };
 }
 

@@ -129,6 +129,12 @@ static sdgen_status cancelled(struct run *r)
     return sdg_fail(r->err, SDGEN_ERR_CANCELLED, "cancelled");
 }
 
+/* A stage begins, which reads the weights of one network. */
+static sdgen_status enter(struct run *r, int stage)
+{
+    return sdg_memory_enter(r->e, &r->plan->memory, stage, &r->work, r->err);
+}
+
 /* ---- text ---- */
 
 static int or_else(int asked, size_t otherwise)
@@ -227,6 +233,9 @@ static bool model(void *user, float *out, float *uncond, const float *input, flo
 {
     struct run *r = user;
     if (r->status != SDGEN_OK) return false; /* the trace could not be written */
+    if (sdg_denoiser_advance(&r->denoiser, sigma, step)) r->status = enter(r, SDG_GROUP_REFINER);
+    if (r->status != SDGEN_OK) return false;
+    sdg_memory_tidy(r->e);
     return sdg_denoiser_call(&r->denoiser, out, uncond, input, t, sigma, step);
 }
 
@@ -336,8 +345,11 @@ static sdgen_status walk(struct run *r)
 static sdgen_status sample(struct run *r)
 {
     const size_t mark = sdg_arena_mark(&r->work);
+    sdgen_status status;
+    SDG_TRY(enter(r, SDG_GROUP_UNET));
     r->noise = open_noise(r);
-    const sdgen_status status = walk(r);
+    SDG_TRY(walk(r));
+fail:
     sdg_arena_release(&r->work, mark);
     return status;
 }
@@ -354,7 +366,11 @@ static void decode(struct run *r, int i)
         const size_t c = j / pixels % SDG_LATENT_CHANNELS;
         r->z[j] = x[j] * f->latent_std[c] / f->latent_scale + f->latent_mean[c];
     }
-    sdg_vae_decode(&r->ops, r->image, r->z, &r->e->model.vae, 1, r->plan->h, r->plan->w);
+    if (r->plan->tiling.h)
+        sdg_vae_decode_tiled(&r->ops, r->image, r->z, &r->e->model.vae, r->plan->h, r->plan->w,
+                             &r->plan->tiling);
+    else
+        sdg_vae_decode(&r->ops, r->image, r->z, &r->e->model.vae, 1, r->plan->h, r->plan->w);
 }
 
 /* Appends r->image to the trace as [height][width][3]. */
@@ -413,6 +429,7 @@ static sdgen_status decode_batch(struct run *r)
 {
     struct sdg_npy file = {0};
     sdgen_status status = SDGEN_OK;
+    SDG_TRY(enter(r, SDG_GROUP_VAE));
     if (r->traced) SDG_TRY(begin_image_trace(r, &file));
     report(r, SDGEN_STAGE_DECODE, 0, r->n, 0);
     for (int i = 0; i < r->n; i++) {
@@ -457,10 +474,13 @@ sdgen_status sdg_txt2img(const struct sdgen_engine *e, const struct sdg_plan *pl
     sdg_parallel_spread(e->threads, r.work.base, r.work.size);
     SDG_TRY(reserve(&r));
     r.ops = sdg_engine_ops(e, &r.work, plan->params->cancel);
+    r.ops.strip_bytes = plan->memory.strip_bytes;
     r.cost_all = cost_of_run(&r);
 
     report(&r, SDGEN_STAGE_TEXT, 0, 1, 0);
+    SDG_TRY(enter(&r, SDG_GROUP_TEXT));
     encode_prompts(&r);
+    if (r.inputs.moments) SDG_TRY(enter(&r, SDG_GROUP_VAE));
     sdg_inputs_encode(&r.inputs, &r.ops, plan, &e->model);
     if (sdg_ops_cancelled(&r.ops)) SDG_TRY(cancelled(&r));
     report_end(&r, SDGEN_STAGE_TEXT, 1, 1, plan->text_cost);
@@ -479,7 +499,15 @@ fail:
     return status;
 }
 
-sdgen_status sdg_txt2img_measure(const struct sdgen_engine *e, struct sdg_plan *plan,
+/* The arena's peak since the last stage. */
+static void end_stage(struct run *r, struct sdg_plan *plan, int stage)
+{
+    if (r->work.peak > plan->memory.work[stage]) plan->memory.work[stage] = r->work.peak;
+    if (r->work.peak > plan->work_bytes) plan->work_bytes = r->work.peak;
+    r->work.peak = r->work.used;
+}
+
+sdgen_status sdg_txt2img_measure(const struct sdgen_engine *e, struct sdg_plan *plan, bool packed,
                                  sdgen_error *err)
 {
     struct run r = {.e = e, .plan = plan, .err = err, .n = plan->batch};
@@ -488,18 +516,26 @@ sdgen_status sdg_txt2img_measure(const struct sdgen_engine *e, struct sdg_plan *
     SDG_TRY(reserve(&r));
     r.ops = sdg_engine_ops(e, &r.work, NULL);
     r.ops.dry = true;
+    r.ops.strip_bytes = plan->memory.strip_bytes;
+    if (!packed) r.ops.packs = NULL;
+    plan->work_bytes = 0;
+    memset(plan->memory.work, 0, sizeof plan->memory.work);
     encode_prompts(&r);
+    end_stage(&r, plan, SDG_GROUP_TEXT);
     sdg_inputs_encode(&r.inputs, &r.ops, plan, &e->model);
+    end_stage(&r, plan, SDG_GROUP_VAE);
     plan->text_cost = r.ops.macs;
     const size_t mark = sdg_arena_mark(&r.work);
     open_noise(&r);
     r.denoiser.n = (size_t)r.n;
     sdg_denoiser_call(&r.denoiser, NULL, NULL, r.sampling.input, 0, 0, 0);
     sdg_arena_release(&r.work, mark);
+    plan->memory.work[SDG_GROUP_REFINER] = r.work.peak;
+    end_stage(&r, plan, SDG_GROUP_UNET);
     plan->step_cost = r.ops.macs - plan->text_cost;
     decode(&r, 0);
+    end_stage(&r, plan, SDG_GROUP_VAE);
     plan->decode_cost = r.ops.macs - plan->text_cost - plan->step_cost;
-    plan->work_bytes = r.work.peak;
 fail:
     destroy(&r);
     return status;

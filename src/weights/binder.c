@@ -7,6 +7,8 @@
 #include <string.h>
 #include "weights/arch_names.h"
 #include "weights/keys.h"
+#include "weights/pool.h"
+#include "weights/read.h"
 
 enum { NAME_SIZE = 512, SHAPE_SIZE = 128 };
 
@@ -75,6 +77,19 @@ static void record(struct sdg_filebinder *b, const char *name, const int64_t *sh
         free(p.name);
 }
 
+/* Biases and gains are read at every step. Left in the file each would hold on to a piece of it
+ * that is many times as large, since the system maps what lies around a page that is read. */
+static void keep_vector(struct sdg_filebinder *b, struct sdg_tensor *t)
+{
+    enum { LARGEST = 256 << 10 };
+    const size_t bytes = sdg_tensor_bytes(t);
+    if (!b->keeper || bytes > LARGEST || !sdg_weights_is_mapped(b->file, t->data)) return;
+    void *copy = sdg_pool_alloc(&b->keeper->owned, bytes);
+    if (!copy) return; /* it may as well be read where it is */
+    memcpy(copy, t->data, bytes);
+    t->data = copy;
+}
+
 static void want(struct sdg_binder *self, const char *name, const int64_t *shape, int rank,
                  unsigned flags, struct sdg_tensor *slot)
 {
@@ -99,6 +114,7 @@ static void want(struct sdg_binder *self, const char *name, const int64_t *shape
     slot->rank = rank;
     memset(slot->shape, 0, sizeof slot->shape);
     memcpy(slot->shape, shape, (size_t)rank * sizeof *shape);
+    if (rank == 1) keep_vector(b, slot);
 }
 
 sdgen_status sdg_filebinder_init(struct sdg_filebinder *b, const struct sdg_weights *file,

@@ -24,6 +24,7 @@ struct sdg_speller;
 struct sdg_filebinder {
     struct sdg_binder binder; /* what the networks see; first member */
     const struct sdg_weights *file;
+    struct sdg_weights *keeper; /* the same, where it is to keep copies of vectors; or NULL */
     const struct sdg_log *log;
     const char *prefix;
     bool ema;             /* this network's weights come from the running average */

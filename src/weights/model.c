@@ -41,6 +41,7 @@ static sdgen_status open_source(struct source *s, const char *path, const struct
     SDG_TRY(sdg_keys_canonical(s->file, err));
     sdg_family_find(&s->finding, s->file);
     SDG_TRY(sdg_filebinder_init(&s->binder, s->file, log, err));
+    s->binder.keeper = s->file;
     s->open = true;
 fail:
     return status;

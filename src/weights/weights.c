@@ -284,6 +284,13 @@ void sdg_weights_let_go(const struct sdg_weights *w, const struct sdg_tensor *t)
     if (end > start) madvise((void *)start, end - start, MADV_DONTNEED);
 }
 
+void sdg_weights_let_go_all(const struct sdg_weights *w)
+{
+    for (size_t i = 0; i < w->map_count; i++)
+        if (w->maps[i].data)
+            madvise((void *)(uintptr_t)w->maps[i].data, w->maps[i].size, MADV_DONTNEED);
+}
+
 void sdg_weights_ask_for(const struct sdg_weights *w, const struct sdg_tensor *t)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)t->data;

@@ -83,6 +83,9 @@ size_t sdg_weights_bytes(const struct sdg_weights *w);
  * the mapped file, which come back when they are read again. */
 void sdg_weights_let_go(const struct sdg_weights *w, const struct sdg_tensor *t);
 
+/* The same for all of its files. */
+void sdg_weights_let_go_all(const struct sdg_weights *w);
+
 /* The tensor is going to be read: lets the system fetch what is not in its cache. Takes no time. */
 void sdg_weights_ask_for(const struct sdg_weights *w, const struct sdg_tensor *t);
 
