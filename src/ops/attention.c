@@ -9,7 +9,8 @@
  *                                                    pads the head's size, be it 40 or 160.
  *
  * First keys and values of every head are prepared: K row by row, V transposed, both in the input
- * type and contiguous. Then a task is a head and a few panels of queries. */
+ * type and contiguous. Then a task is a head and a few panels of queries. Where scratch is short
+ * (ops.strip_bytes) a few heads go at a time. */
 #include "ops/panel.h"
 
 #include <math.h>
@@ -27,7 +28,9 @@ struct attention {
     size_t depth, k_pitch; /* of K's rows: hd rounded up */
     size_t v_pitch;        /* of V^T's rows: KEYS */
     struct sdg_cut keys, queries;
-    char *kp, *vt; /* prepared: [n][heads][tk][k_pitch], [n][heads][blocks][hd][v_pitch] */
+    struct sdg_cut rounds; /* of the heads of all images: as many as are prepared together */
+    struct sdg_span at;    /* the round at work */
+    char *kp, *vt;         /* prepared: [round][tk][k_pitch], [round][blocks][hd][v_pitch] */
     struct sdg_scratch scratch;
 };
 
@@ -66,14 +69,15 @@ static struct desk desk_of(const struct attention *a, int worker)
 
 /* ---- keys and values ------------------------------------------------------------------------- */
 
-static char *keys_of(const struct attention *a, size_t head, size_t block)
+/* Of the head in a slot of the round. */
+static char *keys_of(const struct attention *a, size_t slot, size_t block)
 {
-    return a->kp + (head * a->tk + block * KEYS) * a->k_pitch * sdg_matmul_element(a->mul);
+    return a->kp + (slot * a->tk + block * KEYS) * a->k_pitch * sdg_matmul_element(a->mul);
 }
 
-static char *values_of(const struct attention *a, size_t head, size_t block)
+static char *values_of(const struct attention *a, size_t slot, size_t block)
 {
-    const size_t at = (head * a->keys.count + block) * a->hd * a->v_pitch;
+    const size_t at = (slot * a->keys.count + block) * a->hd * a->v_pitch;
     return a->vt + at * sdg_matmul_element(a->mul);
 }
 
@@ -83,12 +87,13 @@ static void prepare_block(void *arg, size_t task, int worker)
     (void)worker;
     enum { COLUMNS = 8 };
     const struct attention *a = arg;
-    const size_t head = task / a->keys.count, block = task % a->keys.count;
+    const size_t slot = task / a->keys.count, block = task % a->keys.count;
     const struct sdg_span keys = sdg_cut_piece(&a->keys, block);
-    const size_t image = head / a->heads, column = head % a->heads * a->hd;
+    const size_t head = a->at.first + slot, image = head / a->heads;
+    const size_t column = head % a->heads * a->hd;
     const size_t at = (image * a->tk + keys.first) * a->ldkv + column;
     const size_t padded = sdg_matmul_depth(a->mul, keys.count);
-    a->mul->prep(keys_of(a, head, block), a->k_pitch, a->k + at, a->ldkv, NULL, NULL, false,
+    a->mul->prep(keys_of(a, slot, block), a->k_pitch, a->k + at, a->ldkv, NULL, NULL, false,
                  keys.count, a->hd, a->depth);
     float flipped[COLUMNS * KEYS];
     for (size_t i = 0; i < a->hd; i += COLUMNS) {
@@ -96,7 +101,7 @@ static void prepare_block(void *arg, size_t task, int worker)
         for (size_t t = 0; t < keys.count; t++)
             for (size_t c = 0; c < count; c++)
                 flipped[c * KEYS + t] = a->v[at + t * a->ldkv + i + c];
-        char *to = values_of(a, head, block) + i * a->v_pitch * sdg_matmul_element(a->mul);
+        char *to = values_of(a, slot, block) + i * a->v_pitch * sdg_matmul_element(a->mul);
         a->mul->prep(to, a->v_pitch, flipped, KEYS, NULL, NULL, false, count, keys.count, padded);
     }
 }
@@ -120,7 +125,7 @@ static void rescale(float *out, const float *factor, size_t rows, size_t nr)
         for (size_t j = 0; j < nr; j++) out[i * nr + j] *= factor[j];
 }
 
-static void attend_block(const struct attention *a, const struct desk *d, size_t head, size_t block,
+static void attend_block(const struct attention *a, const struct desk *d, size_t slot, size_t block,
                          size_t first_query)
 {
     const size_t nr = a->mul->nr;
@@ -129,7 +134,7 @@ static void attend_block(const struct attention *a, const struct desk *d, size_t
     const struct sdg_product scores = {
         .c = d->scores,
         .ldc = nr,
-        .a = keys_of(a, head, block),
+        .a = keys_of(a, slot, block),
         .lda = a->k_pitch,
         .taps = &tap,
         .tap_count = 1,
@@ -148,7 +153,7 @@ static void attend_block(const struct attention *a, const struct desk *d, size_t
         .ldc = nr,
         .base = d->out,
         .ld_base = nr,
-        .a = values_of(a, head, block),
+        .a = values_of(a, slot, block),
         .lda = a->v_pitch,
         .taps = &tap,
         .tap_count = 1,
@@ -160,10 +165,11 @@ static void attend_block(const struct attention *a, const struct desk *d, size_t
     a->mul->run(&values);
 }
 
-static void attend_panel(const struct attention *a, const struct desk *d, size_t head, size_t first,
+static void attend_panel(const struct attention *a, const struct desk *d, size_t slot, size_t first,
                          size_t count)
 {
-    const size_t nr = a->mul->nr, image = head / a->heads, column = head % a->heads * a->hd;
+    const size_t nr = a->mul->nr, head = a->at.first + slot, image = head / a->heads;
+    const size_t column = head % a->heads * a->hd;
     const float *q = a->q + (image * a->tq + first) * a->ldq + column;
     float *out = a->out + (image * a->tq + first) * a->ldo + column;
     a->mul->pack(d->queries, nr, q, a->ldq, 1, count, a->hd);
@@ -174,7 +180,7 @@ static void attend_panel(const struct attention *a, const struct desk *d, size_t
     }
     for (size_t b = 0; b < a->keys.count; b++) {
         if (a->causal && b * KEYS >= first + count) break; /* seen by none of them */
-        attend_block(a, d, head, b, first);
+        attend_block(a, d, slot, b, first);
     }
     for (size_t j = 0; j < count; j++) {
         const float share = 1.0f / d->sum[j];
@@ -187,9 +193,9 @@ static void attend_task(void *arg, size_t task, int worker)
     const struct attention *a = arg;
     const struct desk d = desk_of(a, worker);
     const struct sdg_span span = sdg_cut_piece(&a->queries, task % a->queries.count);
-    const size_t head = task / a->queries.count, last = span.first + span.count;
+    const size_t slot = task / a->queries.count, last = span.first + span.count;
     for (size_t q = span.first; q < last; q += a->mul->nr)
-        attend_panel(a, &d, head, q, last - q < a->mul->nr ? last - q : a->mul->nr);
+        attend_panel(a, &d, slot, q, last - q < a->mul->nr ? last - q : a->mul->nr);
 }
 
 void sdg_op_attention(struct sdg_ops *o, float *out, const float *q, const float *k, const float *v,
@@ -219,12 +225,16 @@ void sdg_op_attention(struct sdg_ops *o, float *out, const float *q, const float
     a.v_pitch = sdg_row_pitch(mul, KEYS);
     a.keys = (struct sdg_cut) {tk, KEYS, (tk + KEYS - 1) / KEYS};
     a.queries = sdg_cut_at_most(tq, PANELS * mul->nr, mul->nr);
-    a.kp = sdg_arena_alloc(o->work, n * heads * tk * a.k_pitch, element);
-    a.vt = sdg_arena_alloc(o->work, n * heads * a.keys.count * hd * a.v_pitch, element);
+    const size_t kp = tk * a.k_pitch, vt = a.keys.count * hd * a.v_pitch; /* of a head */
+    const size_t fit = o->strip_bytes / ((kp + vt) * element);
+    a.rounds = sdg_cut_at_most(n * heads, !o->strip_bytes ? n * heads : fit ? fit : 1, 1);
+    a.kp = sdg_arena_alloc(o->work, a.rounds.size * kp, element);
+    a.vt = sdg_arena_alloc(o->work, a.rounds.size * vt, element);
     a.scratch = sdg_scratch_take(o, desk_floats(&a));
-    if (!o->dry) {
-        sdg_ops_for(o, n * heads * a.keys.count, prepare_block, &a);
-        sdg_ops_for(o, n * heads * a.queries.count, attend_task, &a);
+    for (size_t i = 0; !o->dry && i < a.rounds.count; i++) {
+        a.at = sdg_cut_piece(&a.rounds, i);
+        sdg_ops_for(o, a.at.count * a.keys.count, prepare_block, &a);
+        sdg_ops_for(o, a.at.count * a.queries.count, attend_task, &a);
     }
     sdg_arena_release(o->work, mark);
 }

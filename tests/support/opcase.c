@@ -147,6 +147,7 @@ void test_op_run(const struct test_op *j, const struct sdg_kernels *k, int threa
                  const int *cancel, size_t first, size_t n)
 {
     struct sdg_ops o = {.k = k, .threads = threads, .bf16 = j->bf16, .cancel = cancel};
+    o.strip_bytes = threads > 2; /* three threads go with strips as small as they get */
     const size_t bytes = plan(j, o, first, n);
     struct sdg_arena work;
     assert_int_equal(sdg_arena_create(&work, bytes, NULL), SDGEN_OK);

@@ -54,7 +54,8 @@ void test_op_run(const struct test_op *j, const struct sdg_kernels *k, int threa
                  const int *cancel, size_t first, size_t n);
 
 /* Fails the test unless y comes within the bound of want, with the same bits from 1, 2 and 3
- * threads and from images alone, and a cancelled run returns. */
+ * threads, the latter with the smallest strips, and from images alone, and a cancelled run returns.
+ */
 void test_op_check(const struct test_op *j, const struct sdg_kernels *k, const float *want,
                    const char *what);
 
