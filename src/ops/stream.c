@@ -17,13 +17,16 @@ static size_t bytes_of(const struct sdg_packs *packs, const struct sdg_pack *p)
 }
 
 /* Advice on the pages of a pack in the image. Those of the system may be larger than an image's:
- * then the ones it shares with its neighbours count when they are asked for, and stay. */
+ * then the ones it shares with its neighbours count when they are asked for. What is let go takes
+ * the end of the pack before along: Linux maps the whole folio around a page that is read, up to
+ * 2 MiB, and so reading this one brought that back. */
+enum { FOLIO = 2 << 20 };
 static void advise(const struct sdg_packs *packs, const struct sdg_pack *p, int advice)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)packs->image + p->at;
     uintptr_t first = at / page * page, end = (at + p->bytes + page - 1) / page * page;
-    if (advice == MADV_DONTNEED && page > SDG_PACKS_PAGE) {
-        first = (at + page - 1) / page * page;
+    if (advice == MADV_DONTNEED) {
+        first = (at - (p->at < FOLIO ? p->at : FOLIO) + page - 1) / page * page;
         end = (at + p->bytes) / page * page;
     }
     if (end > first) madvise((void *)first, end - first, advice);

@@ -22,14 +22,15 @@ static size_t sides_of(const struct sdg_denoiser *d)
     return SDG_SIDE_PARTS + parts_of(d) + d->plan->guides_picture;
 }
 
-static void reserve_keys(struct sdg_expert *e, bool guided, struct sdg_arena *arena)
+static void reserve_keys(struct sdg_expert *e, const struct sdg_plan *p, struct sdg_arena *arena)
 {
     size_t contexts = sdg_conditioning_count(&e->cond), rows = e->cond.rows;
-    if (guided) {
+    if (p->guided) {
         contexts += sdg_conditioning_count(&e->uncond);
         if (e->uncond.rows > rows) rows = e->uncond.rows;
     }
-    sdg_unet_keys_reserve(&e->keys, arena, e->unet, contexts, rows, KEY_BYTES);
+    sdg_unet_keys_reserve(&e->keys, arena, e->unet, contexts, rows,
+                          p->memory.forgets_keys ? 0 : KEY_BYTES);
 }
 
 void sdg_denoiser_reserve(struct sdg_denoiser *d, struct sdg_arena *arena)
@@ -52,7 +53,7 @@ void sdg_denoiser_reserve(struct sdg_denoiser *d, struct sdg_arena *arena)
     d->output = sdg_arena_floats(arena, sides_of(d) * batch * d->latent);
     d->weights = sdg_arena_floats(arena, parts_of(d));
     d->sides = sdg_arena_alloc(arena, parts_of(d), sizeof *d->sides);
-    for (int i = 0; i < d->expert_count; i++) reserve_keys(&d->experts[i], d->plan->guided, arena);
+    for (int i = 0; i < d->expert_count; i++) reserve_keys(&d->experts[i], d->plan, arena);
     if (d->plan->params->trace_dir) d->guided = sdg_arena_floats(arena, batch * d->latent);
 }
 

@@ -56,12 +56,15 @@ void sdg_memory_done(const struct sdgen_engine *e, size_t bytes)
 }
 
 sdgen_status sdg_memory_enter(const struct sdgen_engine *e, const struct sdg_memory *m, int stage,
-                              struct sdg_arena *work, sdgen_error *err)
+                              struct sdg_arena *work, const volatile int *cancel, sdgen_error *err)
 {
     if (!m->limit) return SDGEN_OK;
     for (int g = 0; g < SDG_GROUPS; g++)
         if (g != stage && !m->lives[g]) sdg_packs_drop(e->packs, g);
     sdg_arena_give_back(work);
     sdg_memory_tidy(e);
-    return sdg_packs_build(e->packs, stage, &e->kernels, e->threads, err);
+    sdg_packs_cancel(e->packs, cancel);
+    const sdgen_status status = sdg_packs_build(e->packs, stage, &e->kernels, e->threads, err);
+    sdg_packs_cancel(e->packs, NULL); /* the flag is the caller's, for this call */
+    return status;
 }

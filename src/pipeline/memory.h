@@ -29,6 +29,7 @@ struct sdg_memory {
     bool lives[SDG_GROUPS];    /* packed weights stay behind their stage */
     size_t budget[SDG_GROUPS]; /* bytes that may be packed; SIZE_MAX: all */
     size_t strip_bytes;        /* ops.strip_bytes */
+    bool forgets_keys;         /* cross-attention's keys are computed at every call */
     size_t group;              /* images through the UNet at once; 0: as many as there are */
     size_t work[SDG_GROUPS];   /* peak of the arena at each stage */
     size_t packed[SDG_GROUPS], streamed[SDG_GROUPS];
@@ -59,10 +60,12 @@ size_t sdg_memory_base(const struct sdgen_engine *e);
 size_t sdg_memory_work(const struct sdg_memory *m);
 
 /* A stage begins: what other stages leave behind is given back, what this one reads is packed.
- * `work` holds nothing above its mark. Nothing without a limit. Errors: SDGEN_ERR_MEMORY. */
+ * `work` holds nothing above its mark. Nothing without a limit. Errors: SDGEN_ERR_MEMORY,
+ * SDGEN_ERR_CANCELLED. */
 SDGEN_MUST_CHECK sdgen_status sdg_memory_enter(const struct sdgen_engine *e,
                                                const struct sdg_memory *m, int stage,
-                                               struct sdg_arena *work, sdgen_error *err);
+                                               struct sdg_arena *work, const volatile int *cancel,
+                                               sdgen_error *err);
 
 /* Gives back the pages of the checkpoint's files, which come back as they are read. Nothing without
  * a limit. */

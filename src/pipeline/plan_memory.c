@@ -20,11 +20,11 @@
 #include "pipeline/txt2img.h"
 
 enum {
-    ROOM = 8 << 20,     /* PNG buffers of small pictures, texts, the allocator's own */
-    THREAD = 256 << 10, /* touched of a thread's stack */
-    BATCH = 128 << 20,  /* originals of what is being packed, at most */
-    SMALL_STRIPS = 4 << 20,
-    PIXEL = 9, /* bytes of a pixel in the making of a PNG */
+    ROOM = 8 << 20,        /* PNG buffers of small pictures, texts, the allocator's own */
+    THREAD = 256 << 10,    /* touched of a thread's stack */
+    BATCH = 128 << 20,     /* originals of what is being packed, at most */
+    STRIP_BYTES = 4 << 20, /* of small strips */
+    PIXEL = 9,             /* bytes of a pixel in the making of a PNG */
 };
 
 /* ---- counting -------------------------------------------------------------------------------- */
@@ -98,21 +98,28 @@ static size_t peak_of(const struct sdg_plan *p, const struct sdgen_engine *e)
 /* How much of a network is packed: all of it, what room is left for, nothing. */
 enum share { ALL, REST, NONE };
 
-/* A text encoder that is streamed makes each panel ready once a text, no more work than packing it
- * for the text. A VAE is needed at the end alone, and a UNet not while it decodes; packing them
- * anew costs a second or two a batch. Smaller strips cost tasks to share out, a UNet that takes
- * images one by one reads its weights once for each, and one that is streamed packs at every step.
- */
+/* Savings, and what they cost. A text encoder that is streamed makes each panel ready once a text,
+ * no more work than packing it for the text. A VAE is needed at the end alone, and a UNet not while
+ * it decodes; packing them anew takes a second or two a batch. Small strips leave fewer tasks to
+ * share out. A UNet that takes images one by one reads its weights once for each, and one that is
+ * streamed packs at every step. Keys that are not kept are computed at every step. */
+enum { UNET_STAYS = 1, VAE_STAYS = 2, SMALL_STRIPS = 4, ONE_BY_ONE = 8, NO_KEYS = 16 };
 static const struct rung {
     enum share text, unet, vae;
-    bool vae_lives, unet_lives, small_strips, one_by_one;
+    unsigned how;
 } ladder[] = {
-    {ALL, ALL, ALL, true, true, false, false},    {NONE, ALL, ALL, true, true, false, false},
-    {NONE, ALL, ALL, false, true, false, false},  {NONE, ALL, ALL, false, true, true, false},
-    {NONE, ALL, ALL, false, false, false, false}, {NONE, ALL, ALL, false, false, true, false},
-    {NONE, ALL, ALL, false, false, true, true},   {NONE, REST, ALL, false, false, true, false},
-    {NONE, REST, ALL, false, false, true, true},  {NONE, REST, REST, false, false, true, false},
-    {NONE, REST, REST, false, false, true, true},
+    {ALL, ALL, ALL, UNET_STAYS | VAE_STAYS},
+    {NONE, ALL, ALL, UNET_STAYS | VAE_STAYS},
+    {NONE, ALL, ALL, UNET_STAYS},
+    {NONE, ALL, ALL, UNET_STAYS | SMALL_STRIPS},
+    {NONE, ALL, ALL, 0},
+    {NONE, ALL, ALL, SMALL_STRIPS},
+    {NONE, ALL, ALL, SMALL_STRIPS | ONE_BY_ONE},
+    {NONE, REST, ALL, SMALL_STRIPS},
+    {NONE, REST, ALL, SMALL_STRIPS | ONE_BY_ONE},
+    {NONE, REST, REST, SMALL_STRIPS},
+    {NONE, REST, REST, SMALL_STRIPS | ONE_BY_ONE},
+    {NONE, REST, REST, SMALL_STRIPS | ONE_BY_ONE | NO_KEYS},
 };
 
 enum { RUNGS = sizeof ladder / sizeof ladder[0] };
@@ -144,12 +151,13 @@ static void choose_rest(const struct sdg_plan *p, const struct sdgen_engine *e,
 static bool is_hopeless(const struct sdgen_engine *e, const struct rung *r, size_t limit)
 {
     const enum share shares[] = {r->text, r->unet, r->unet, r->vae};
-    const bool lives[] = {true, r->unet_lives, r->unet_lives, r->vae_lives};
+    const bool unet_stays = r->how & UNET_STAYS;
+    const bool stays[] = {true, unet_stays, unet_stays, (r->how & VAE_STAYS) != 0};
     size_t together = 0, most = 0;
     for (int g = 0; g < SDG_GROUPS; g++) {
         const size_t bytes = shares[g] == ALL ? sdg_packs_bytes(e->packs, g) : 0;
         if (bytes > most) most = bytes;
-        if (lives[g]) together += bytes;
+        if (stays[g]) together += bytes;
     }
     return e->base_bytes + (together > most ? together : most) > limit;
 }
@@ -161,10 +169,11 @@ static sdgen_status try_rung(struct sdg_plan *p, const struct sdgen_engine *e, c
     const enum share shares[] = {r->text, r->unet, r->unet, r->vae};
     sdgen_status status;
     m->lives[SDG_GROUP_TEXT] = r->text == ALL;
-    m->lives[SDG_GROUP_UNET] = m->lives[SDG_GROUP_REFINER] = r->unet_lives;
-    m->lives[SDG_GROUP_VAE] = r->vae_lives;
-    m->strip_bytes = r->small_strips ? SMALL_STRIPS : 0;
-    m->group = r->one_by_one ? 1 : 0;
+    m->lives[SDG_GROUP_UNET] = m->lives[SDG_GROUP_REFINER] = (r->how & UNET_STAYS) != 0;
+    m->lives[SDG_GROUP_VAE] = (r->how & VAE_STAYS) != 0;
+    m->strip_bytes = r->how & SMALL_STRIPS ? STRIP_BYTES : 0;
+    m->group = r->how & ONE_BY_ONE ? 1 : 0;
+    m->forgets_keys = (r->how & NO_KEYS) != 0;
     for (int g = 0; g < SDG_GROUPS; g++) choose(e, m, g, shares[g] == ALL ? SIZE_MAX : 0);
     SDG_TRY(sdg_txt2img_measure(e, p, true, err));
     for (int g = 0; g < SDG_GROUPS; g++)

@@ -132,7 +132,8 @@ static sdgen_status cancelled(struct run *r)
 /* A stage begins, which reads the weights of one network. */
 static sdgen_status enter(struct run *r, int stage)
 {
-    return sdg_memory_enter(r->e, &r->plan->memory, stage, &r->work, r->err);
+    return sdg_memory_enter(r->e, &r->plan->memory, stage, &r->work, r->plan->params->cancel,
+                            r->err);
 }
 
 /* ---- text ---- */
