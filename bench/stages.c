@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pipeline/autoencoder.h"
 #include "pipeline/engine.h"
 
 enum { TOKENS = 77, IMAGES = 2 };
@@ -19,7 +20,7 @@ struct stages {
     size_t side; /* of the latent */
     size_t tokens;
     int32_t ids[IMAGES * TOKENS];
-    float *text, *latent, *label, *guidance, *eps, *image;
+    float *text, *latent, *label, *guidance, *eps, *z, *image;
     struct sdg_unet_context context[IMAGES];
     float *keys[IMAGES]; /* of the contexts: once for a picture */
 };
@@ -28,7 +29,12 @@ typedef void stage_fn(struct sdg_ops *o, struct stages *s);
 
 static void run_text(struct sdg_ops *o, struct stages *s)
 {
-    sdg_clip_forward(o, s->text, s->ids, &s->e->model.clips[0], IMAGES, s->tokens, 0);
+    const struct sdg_model *m = &s->e->model;
+    for (int i = 0; i < m->clip_count; i++) {
+        struct sdg_clip_take take = m->takes[i];
+        take.pooled = false;
+        sdg_clip_encode(o, s->text, NULL, s->ids, NULL, &m->clips[i], IMAGES, s->tokens, &take);
+    }
 }
 
 static void run_keys(struct sdg_ops *o, struct stages *s)
@@ -49,7 +55,7 @@ static void run_unet(struct sdg_ops *o, struct stages *s)
 
 static void run_vae(struct sdg_ops *o, struct stages *s)
 {
-    sdg_vae_decode(o, s->image, s->latent, &s->e->model.vae, 1, s->side, s->side);
+    sdg_decode_latent(o, s->image, s->z, s->latent, &s->e->model, NULL, s->side, s->side);
 }
 
 static float *waves(size_t count)
@@ -62,8 +68,9 @@ static float *waves(size_t count)
 static bool open_stages(struct stages *s, int size)
 {
     const struct sdg_model *m = &s->e->model;
-    const size_t factor = (size_t)sdg_vae_factor(&m->vae.config);
-    const size_t width = (size_t)m->clips[0].config.width, vocab = (size_t)m->clips[0].config.vocab;
+    const size_t factor = (size_t)sdg_latent_factor(m);
+    const size_t width = (size_t)m->unet.config.context; /* no encoder is wider */
+    const size_t vocab = (size_t)m->clips[0].config.vocab;
     s->side = (size_t)size / factor;
     s->tokens = (size_t)m->clips[0].config.positions < TOKENS ? (size_t)m->clips[0].config.positions
                                                               : TOKENS;
@@ -72,14 +79,15 @@ static bool open_stages(struct stages *s, int size)
     s->label = waves(IMAGES * (size_t)m->unet.config.label);
     s->guidance = waves(IMAGES * (size_t)m->unet.config.time_cond);
     s->eps = waves(IMAGES * (size_t)m->unet.config.out_channels * s->side * s->side);
-    s->image = waves((size_t)m->vae.config.image_channels * s->side * s->side * factor * factor);
+    s->z = waves(sdg_latent_channels(m) * s->side * s->side);
+    s->image = waves(3 * s->side * s->side * factor * factor);
     for (size_t i = 0; i < IMAGES * s->tokens; i++) s->ids[i] = (int32_t)(i % vocab);
     for (size_t i = 0; i < IMAGES && s->text; i++) {
         s->keys[i] = waves(sdg_unet_keys_floats(&m->unet, s->tokens));
         s->context[i] = (struct sdg_unet_context) {s->text + i * s->tokens * width, s->tokens};
     }
-    return s->text && s->keys[0] && s->keys[1] && s->latent && s->label && s->guidance && s->eps &&
-           s->image;
+    return s->text && s->z && s->keys[0] && s->keys[1] && s->latent && s->label && s->guidance &&
+           s->eps && s->image;
 }
 
 static void close_stages(struct stages *s)
@@ -87,6 +95,7 @@ static void close_stages(struct stages *s)
     free(s->text);
     for (int i = 0; i < IMAGES; i++) free(s->keys[i]);
     free(s->latent);
+    free(s->z);
     free(s->label);
     free(s->guidance);
     free(s->eps);
@@ -196,8 +205,8 @@ static sdgen_status measure_parts(struct bench_run *run, const struct stages *s,
     snprintf(lists[0].name, BENCH_NAME, "UNet, %d x %d x %d", IMAGES, run->o.size, run->o.size);
     snprintf(lists[1].name, BENCH_NAME, "VAE decoder, %d x %d", run->o.size, run->o.size);
     bench_list_unet(&lists[0], &s->e->model.unet.config, IMAGES, s->side, s->tokens);
-    bench_list_vae(&lists[1], &s->e->model.vae.config, s->side);
-    for (int i = 0; i < 2; i++) {
+    if (s->e->model.has_vae) bench_list_vae(&lists[1], &s->e->model.vae.config, s->side);
+    for (int i = 0; i < (s->e->model.has_vae ? 2 : 1); i++) {
         const int before = run->table_count;
         SDG_TRY(bench_table_open(run, &lists[i], err));
         if (run->table_count == before) continue;

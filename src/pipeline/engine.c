@@ -6,6 +6,7 @@
 
 #include "base/parallel.h"
 #include "ops/packs.h"
+#include "pipeline/autoencoder.h"
 
 sdgen_load_params sdgen_load_defaults(void)
 {
@@ -108,10 +109,10 @@ static void note_unet(struct sdg_ops *dry, const struct sdg_model *m)
 
 static void note_vae(struct sdg_ops *dry, const struct sdg_model *m)
 {
-    const size_t side = 2 * (size_t)sdg_vae_factor(&m->vae.config);
+    const size_t side = 2 * (size_t)sdg_latent_factor(m);
     if (m->facts.extra == SDG_EXTRA_INPAINT || m->facts.extra == SDG_EXTRA_EDIT)
-        sdg_vae_encode(dry, NULL, NULL, &m->vae, 1, side, side);
-    sdg_vae_decode(dry, NULL, NULL, &m->vae, 1, 2, 2);
+        sdg_encode_image(dry, NULL, NULL, m, side, side);
+    sdg_decode_latent(dry, NULL, NULL, NULL, m, NULL, 2, 2);
 }
 
 /* Walks the networks dry, at the least size at which every layer has more than one token, to learn
@@ -143,8 +144,8 @@ static sdgen_status note_weights(struct sdgen_engine *e, sdgen_error *err)
 /* Appends the files of a model to `files`. */
 static size_t add_files(const struct sdg_weights **files, size_t count, const struct sdg_model *m)
 {
-    const struct sdg_weights *all[SDG_MODEL_FILES] = {&m->file, &m->unet_file, &m->vae_file,
-                                                      &m->clip_l_file, &m->clip_g_file};
+    const struct sdg_weights *all[SDG_MODEL_FILES] = {
+        &m->file, &m->unet_file, &m->vae_file, &m->clip_l_file, &m->clip_g_file, &m->taesd_file};
     for (size_t i = 0; i < SDG_MODEL_FILES; i++)
         if (all[i]->path) files[count++] = all[i];
     return count;

@@ -31,7 +31,7 @@ struct sdgen_engine {
 };
 
 /* The files that its models lie in. Returns how many. */
-enum { SDG_MODEL_FILES = 5, SDG_ENGINE_FILES = 2 * SDG_MODEL_FILES };
+enum { SDG_MODEL_FILES = 6, SDG_ENGINE_FILES = 2 * SDG_MODEL_FILES };
 size_t sdg_engine_files(const struct sdg_weights *files[SDG_ENGINE_FILES],
                         const struct sdgen_engine *e);
 

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "pipeline/autoencoder.h"
+
 enum { WHITE = 128 };                  /* of 8 bits: what is as bright as this is to be repainted */
 static const float bicubic_a = -0.75f; /* torch's interpolate(mode="bicubic") */
 
@@ -28,7 +30,7 @@ static bool has_map(const struct sdg_model *m)
 
 size_t sdg_inputs_count(const struct sdg_plan *p, const struct sdg_model *m)
 {
-    const size_t z = (size_t)m->vae.config.z_channels;
+    const size_t z = sdg_latent_channels(m);
     return latent_pixels(p) * (has_map(m) + (has_picture(m) ? z : 0));
 }
 
@@ -37,8 +39,7 @@ void sdg_inputs_reserve(struct sdg_inputs *in, const struct sdg_plan *p, const s
 {
     *in = (struct sdg_inputs) {.count = sdg_inputs_count(p, m)};
     if (has_picture(m))
-        in->moments =
-            sdg_arena_floats(arena, 2 * (size_t)m->vae.config.z_channels * latent_pixels(p));
+        in->moments = sdg_arena_floats(arena, 2 * sdg_latent_channels(m) * latent_pixels(p));
     if (has_map(m)) in->map = sdg_arena_floats(arena, latent_pixels(p));
 }
 
@@ -123,7 +124,7 @@ static void encode_picture(struct sdg_inputs *in, struct sdg_ops *o, const struc
     const size_t mark = sdg_arena_mark(o->work);
     float *image = sdg_arena_floats(o->work, 3 * p->width * p->height);
     if (!o->dry) prepare_picture(image, p, m);
-    sdg_vae_encode(o, in->moments, image, &m->vae, 1, p->height, p->width);
+    sdg_encode_image(o, in->moments, image, m, p->height, p->width);
     sdg_arena_release(o->work, mark);
 }
 
@@ -150,7 +151,7 @@ static float latent_of(const struct sdg_inputs *in, const float *noise, size_t i
 void sdg_inputs_fill(float *extra, const struct sdg_inputs *in, const float *noise,
                      const struct sdg_plan *p, const struct sdg_model *m)
 {
-    const size_t pixels = latent_pixels(p), count = (size_t)m->vae.config.z_channels * pixels;
+    const size_t pixels = latent_pixels(p), count = sdg_latent_channels(m) * pixels;
     const bool scaled = m->facts.extra == SDG_EXTRA_INPAINT;
     if (has_map(m)) {
         memcpy(extra, in->map, pixels * sizeof *extra);
@@ -159,9 +160,6 @@ void sdg_inputs_fill(float *extra, const struct sdg_inputs *in, const float *noi
     for (size_t i = 0; has_picture(m) && i < count; i++) {
         const size_t c = i / pixels;
         const float z = latent_of(in, scaled ? noise : NULL, i, count);
-        extra[i] = !scaled
-                       ? z
-                       : (z - m->facts.latent_mean[c % SDG_LATENT_CHANNELS]) *
-                             m->facts.latent_scale / m->facts.latent_std[c % SDG_LATENT_CHANNELS];
+        extra[i] = scaled ? sdg_latent_to_unet(z, c, &m->facts) : z;
     }
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "pipeline/autoencoder.h"
 #include "pipeline/plan_parts.h"
 
 enum { MAX_SIDE = 16384, MAX_IMAGES = 1000000 };
@@ -35,7 +36,7 @@ static sdgen_status plan_side(size_t *pixels, const char *flag, int asked, int n
 
 static sdgen_status plan_size(struct sdg_plan *p, const struct sdg_model *m, sdgen_error *err)
 {
-    const int factor = sdg_vae_factor(&m->vae.config);
+    const int factor = sdg_latent_factor(m);
     sdgen_status status;
     const sdgen_pixels *picture = p->params->init_image;
     const int width = picture ? picture->width : m->facts.native_width;
@@ -99,7 +100,7 @@ static sdgen_status plan_tile(size_t *latent, int asked, int factor, sdgen_error
 
 static sdgen_status plan_tiling(struct sdg_plan *p, const struct sdg_model *m, sdgen_error *err)
 {
-    const int factor = sdg_vae_factor(&m->vae.config);
+    const int factor = sdg_latent_factor(m);
     const sdgen_image_params *a = p->params;
     const double overlap = a->vae_tile_overlap < 0 ? 0.25 : a->vae_tile_overlap;
     sdgen_status status;

@@ -1,4 +1,5 @@
 /* plan_model.c - what the family of a model asks for beside the prompt. */
+#include "pipeline/autoencoder.h"
 #include "pipeline/plan_parts.h"
 
 /* ---- pictures ---- */
@@ -43,6 +44,11 @@ static sdgen_status plan_pictures(const struct sdg_plan *p, const struct sdg_mod
     if (extra == SDG_EXTRA_DEPTH && !a->depth)
         return sdg_fail(err, SDGEN_ERR_ARG,
                         "this model draws after a picture of depth: give it one with --depth");
+    if ((extra == SDG_EXTRA_INPAINT || extra == SDG_EXTRA_EDIT) && !sdg_can_encode(m))
+        return sdg_fail(err, SDGEN_ERR_ARG,
+                        "%s: the autoencoder only decodes, and this model reads pictures; give a "
+                        "whole one with --vae",
+                        m->file.path);
     if (a->init_image) SDG_TRY(check_picture(a->init_image, "-i", 3, p, err));
     if (a->mask) SDG_TRY(check_picture(a->mask, "--mask", 1, p, err));
     if (a->depth) SDG_TRY(check_picture(a->depth, "--depth", 1, NULL, err));

@@ -1,5 +1,6 @@
 /* plan_noise.c - which generators a run draws from. */
 #define _GNU_SOURCE
+#include "pipeline/autoencoder.h"
 #include "pipeline/plan_parts.h"
 
 #include <string.h>
@@ -57,7 +58,7 @@ static sdgen_status plan_seeds(struct sdg_plan *p, sdgen_error *err)
 /* A1111 leaves the resize out unless both sides are given. */
 static sdgen_status plan_resize(struct sdg_plan *p, const struct sdg_model *m, sdgen_error *err)
 {
-    const int factor = sdg_vae_factor(&m->vae.config);
+    const int factor = sdg_latent_factor(m);
     const int w = p->params->seed_resize_width, h = p->params->seed_resize_height;
     if (w == 0 && h == 0) return SDGEN_OK;
     if (w < factor || h < factor || w > 16384 || h > 16384)
@@ -79,7 +80,7 @@ sdgen_status sdg_plan_noise(struct sdg_plan *p, const struct sdg_model *m, sdgen
         .like = p->convention->like,
         .joint = joint == 1,
         .n = (size_t)p->batch,
-        .c = (size_t)m->vae.config.z_channels,
+        .c = sdg_latent_channels(m),
         .h = p->h,
         .w = p->w,
     };

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "pipeline/autoencoder.h"
 #include "pipeline/denoise.h"
 #include "pipeline/infotext_of.h"
 #include "pipeline/inputs.h"
@@ -68,7 +69,7 @@ static sdgen_status reserve(struct run *r)
     struct sdg_arena *a = &r->work;
     const size_t batch = (size_t)p->batch;
     sdgen_status status;
-    r->latent = (size_t)r->e->model.vae.config.z_channels * p->h * p->w;
+    r->latent = sdg_latent_channels(&r->e->model) * p->h * p->w;
     d->plan = p;
     d->ops = &r->ops;
     d->latent = r->latent;
@@ -252,7 +253,7 @@ static void brownian(void *user, float *noise, float from, float to)
 
 static void trace_latent(struct run *r, const char *name, int number, const float *values)
 {
-    const size_t shape[] = {(size_t)r->n, (size_t)r->e->model.vae.config.z_channels, r->plan->h,
+    const size_t shape[] = {(size_t)r->n, sdg_latent_channels(&r->e->model), r->plan->h,
                             r->plan->w};
     if (r->traced && r->status == SDGEN_OK)
         r->status = sdg_trace(r->plan->params->trace_dir, name, number, SDG_NPY_F32, values, shape,
@@ -357,21 +358,12 @@ fail:
 
 /* ---- pixels ---- */
 
-/* r->image [3][height][width] = decoder(latent of image i as the VAE made it). */
+/* r->image [3][height][width] = decoder(latent of image i). */
 static void decode(struct run *r, int i)
 {
-    const struct sdg_facts *f = &r->e->model.facts;
-    const size_t pixels = r->plan->w * r->plan->h;
-    const float *x = r->sampling.x + (size_t)i * r->latent;
-    for (size_t j = 0; !r->ops.dry && j < r->latent; j++) {
-        const size_t c = j / pixels % SDG_LATENT_CHANNELS;
-        r->z[j] = x[j] * f->latent_std[c] / f->latent_scale + f->latent_mean[c];
-    }
-    if (r->plan->tiling.h)
-        sdg_vae_decode_tiled(&r->ops, r->image, r->z, &r->e->model.vae, r->plan->h, r->plan->w,
-                             &r->plan->tiling);
-    else
-        sdg_vae_decode(&r->ops, r->image, r->z, &r->e->model.vae, 1, r->plan->h, r->plan->w);
+    const struct sdg_plan *p = r->plan;
+    sdg_decode_latent(&r->ops, r->image, r->z, r->sampling.x + (size_t)i * r->latent, &r->e->model,
+                      p->tiling.h ? &p->tiling : NULL, p->h, p->w);
 }
 
 /* Appends r->image to the trace as [height][width][3]. */

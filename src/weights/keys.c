@@ -212,7 +212,8 @@ static sdgen_status name_tiny(struct sdg_weights *w, size_t entry, const char *h
                               const char *rest, sdgen_error *err)
 {
     char name[SDG_KEY_SIZE], layers[SDG_KEY_SIZE];
-    if (sdg_name_after(rest, half) ? sdg_keys_taesd(name, rest, SDG_KEY_TO_SINGLE)
+    if (sdg_name_after(rest, half)
+            ? sdg_keys_taesd(name, rest, SDG_KEY_TO_SINGLE) || sdg_key_join(name, "", rest)
         : sdg_name_after(rest, "layers.") && sdg_key_join(layers, half, rest)
             ? sdg_keys_taesd(name, layers, SDG_KEY_TO_SINGLE)
             : sdg_key_join(name, half, rest))

@@ -51,17 +51,26 @@ static bool is_text(enum sdg_key_place place)
     return place >= SDG_PLACE_TEXT;
 }
 
-/* "encoder.layers.3.conv.0.weight", "decoder.layers.0.bias": of diffusers' AutoencoderTiny. In
- * "encoder.layers." of a text encoder other words follow the number. */
+/* What follows the number of a layer of the tiny autoencoder. */
+static bool is_tiny_layer(const char *inner)
+{
+    return sdg_name_after(inner, "conv.") || sdg_name_after(inner, "skip.") ||
+           strcmp(inner, "weight") == 0 || strcmp(inner, "bias") == 0;
+}
+
+/* "encoder.layers.3.conv.0.weight", "decoder.layers.0.bias": of diffusers' AutoencoderTiny, and the
+ * same without "layers.": of taesd.py. In "encoder.layers." of a text encoder other words follow
+ * the number. */
 static enum sdg_key_place tiny_place(const char **rest, const char *name)
 {
-    const char *inner;
+    const char *inner = sdg_name_after(name, "encoder."), *layer;
+    const bool encoder = inner != NULL;
     int i;
-    const bool encoder = sdg_name_number(&inner, &i, name, "encoder.layers.");
-    if (!encoder && !sdg_name_number(&inner, &i, name, "decoder.layers.")) return SDG_PLACE_NONE;
-    if (!sdg_name_after(inner, "conv.") && !sdg_name_after(inner, "skip.") &&
-        strcmp(inner, "weight") != 0 && strcmp(inner, "bias") != 0)
+    if (!inner) inner = sdg_name_after(name, "decoder.");
+    if (!inner ||
+        (!sdg_name_number(&layer, &i, inner, "layers.") && !sdg_name_number(&layer, &i, inner, "")))
         return SDG_PLACE_NONE;
+    if (!is_tiny_layer(layer)) return SDG_PLACE_NONE;
     *rest = name;
     return encoder ? SDG_PLACE_TAESD_ENCODER : SDG_PLACE_TAESD_DECODER;
 }
