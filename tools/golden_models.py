@@ -61,6 +61,8 @@ def text_cases(models, state, activation):
     if len(out.hidden_states) > 2:      # clip skip: the layer before the last through the final norm
         before_last = inner.final_layer_norm(out.hidden_states[-2])
         yield "text.skip1", before_last, reference.clip_text(state, ids, 1, activation)
+        plain = reference.clip_text(state, ids, 1, activation, plain=True)      # as SDXL takes it
+        assert ratio(plain, out.hidden_states[-2]) < TWIN_BOUND
 
 
 def crop_after(upsample):

@@ -6,6 +6,7 @@ block, so that the text below is also the list of names. Nothing else is needed:
 where a part exists its name is there. Maps are [n, c, h, w], tokens [n, t, c].
 
     hidden  = clip_text(w, ids)                             text encoder
+    pooled  = clip_pooled(w, ids)                           the second one of SDXL
     eps     = unet(w, x, timesteps, hidden)                 denoiser
     image   = vae_decode(w, z);  moments = vae_encode(w, image)
 
@@ -60,21 +61,28 @@ def quick_gelu(x):
     return x * torch.sigmoid(1.702 * x)
 
 
-def clip_text(w, ids, skip=0, activation=quick_gelu):
-    """ids [n, t] -> [n, t, width], the output of the last layer but `skip` through the final norm."""
-    table = w[TEXT + "embeddings.token_embedding.weight"]
-    x = table[ids] + w[TEXT + "embeddings.position_embedding.weight"][:ids.shape[1]]
+def clip_text(w, ids, skip=0, activation=quick_gelu, plain=False, text=TEXT):
+    """ids [n, t] -> [n, t, width], the output of the last layer but `skip`, through the final norm unless plain."""
+    table = w[text + "embeddings.token_embedding.weight"]
+    x = table[ids] + w[text + "embeddings.position_embedding.weight"][:ids.shape[1]]
     layers = 0
-    while f"{TEXT}encoder.layers.{layers}.mlp.fc1.bias" in w:
+    while f"{text}encoder.layers.{layers}.mlp.fc1.bias" in w:
         layers += 1
     for i in range(layers - skip):
-        p = f"{TEXT}encoder.layers.{i}"
+        p = f"{text}encoder.layers.{i}"
         y = layer_norm(w, f"{p}.layer_norm1", x)
         q, k, v = (linear(w, f"{p}.self_attn.{name}_proj", y) for name in "qkv")
         x = x + linear(w, f"{p}.self_attn.out_proj", attention(q, k, v, x.shape[-1] // 64, causal=True))
         y = linear(w, f"{p}.mlp.fc1", layer_norm(w, f"{p}.layer_norm2", x))
         x = x + linear(w, f"{p}.mlp.fc2", activation(y))
-    return layer_norm(w, TEXT + "final_layer_norm", x)
+    return x if plain else layer_norm(w, text + "final_layer_norm", x)
+
+
+def clip_pooled(w, ids, activation=F.gelu, text="conditioner.embedders.1.transformer.text_model."):
+    """ids [n, t] -> [n, projection]: the whole text as one vector, from the first end token, the largest id."""
+    hidden = clip_text(w, ids, 0, activation, text=text)
+    rows = hidden[torch.arange(len(ids)), ids.argmax(-1)]
+    return rows @ w[text.removesuffix("text_model.") + "text_projection.weight"].T
 
 
 # ---- UNet -------------------------------------------------------------------------------------
