@@ -316,8 +316,7 @@ static void test_families(void **state)
         open_family(m, &b, f.name, NULL, NULL, NULL);
         const struct sdg_facts *facts = &m->facts;
         const bool xl = f.family == SDG_FAMILY_SDXL || f.family == SDG_FAMILY_SDXL_REFINER;
-        const bool sd2 = f.family == SDG_FAMILY_SD2; /* no OpenCLIP names here: taken for SD1 */
-        assert_int_equal(facts->family, sd2 ? SDG_FAMILY_SD1 : f.family);
+        assert_int_equal(facts->family, f.family);
         assert_int_equal(m->clip_count, f.clip_count);
         assert_int_equal(facts->native_width, xl ? 1024 : 512);
         assert_true(facts->latent_scale == (xl ? 0.13025f : 0.18215f));
@@ -331,6 +330,8 @@ static void test_families(void **state)
             assert_int_equal(m->takes[k].plain, xl);
             assert_int_equal(m->takes[k].pooled, xl && k == f.clip_count - 1);
             assert_int_equal(m->clips[k].config.width, f.clips[k].width);
+            assert_int_equal(m->clips[k].config.activation, f.clips[k].activation);
+            assert_int_equal(m->takes[k].skip, f.family != SDG_FAMILY_SD1);
         }
         assert_int_equal(m->unused, 0);
         assert_int_equal(facts->distilled, strcmp(f.name, "sdxs-512") == 0 ? SDG_DISTILLED_ONE_STEP

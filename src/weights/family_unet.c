@@ -22,6 +22,7 @@ enum {
 struct shapes {
     int64_t in, out, context, label, pooled;
     bool openclip; /* the only text encoder is OpenCLIP's, or of its kind */
+    bool linear;   /* projections into the transformers are linear: so they are from SD2 on */
 };
 
 /* Extent d of a tensor below prefix, 0 when there is no such thing. */
@@ -45,6 +46,18 @@ static int64_t context_width(const struct sdg_weights *w)
     return 0;
 }
 
+static bool has_linear_projections(const struct sdg_weights *w)
+{
+    static const char tail[] = ".proj_in.weight";
+    for (size_t e = 0; e < w->count; e++) {
+        const char *name = sdg_name_after(w->entries[e].name, SDG_KEY_UNET);
+        const size_t length = name ? strlen(name) : 0;
+        if (length >= sizeof tail && strcmp(name + length - (sizeof tail - 1), tail) == 0)
+            return w->entries[e].tensor.rank == 2;
+    }
+    return false;
+}
+
 /* Exact GELU is what sets OpenCLIP's text encoders apart; a diffusers folder says so in words. */
 static bool says_gelu(const struct sdg_weights *w)
 {
@@ -59,6 +72,7 @@ static void read_shapes(struct shapes *s, const struct sdg_finding *f, const str
         .out = extent(w, SDG_KEY_UNET, "out.2.weight", 0),
         .context = context_width(w),
         .label = extent(w, SDG_KEY_UNET, "label_emb.0.0.weight", 1),
+        .linear = has_linear_projections(w),
     };
     if (!s->out) s->out = 4;
     if (!f->text_count) return;
@@ -250,9 +264,10 @@ void sdg_family_unet(struct sdg_finding *f, const struct sdg_weights *w)
                : extra == 1 ? SDG_EXTRA_DEPTH
                             : SDG_EXTRA_NONE;
     if (!s.label)
-        f->family = s.context == SD2_CONTEXT || (s.context != SD1_CONTEXT && s.openclip)
-                        ? SDG_FAMILY_SD2
-                        : SDG_FAMILY_SD1;
+        f->family =
+            s.context == SD2_CONTEXT || (s.context != SD1_CONTEXT && (s.openclip || s.linear))
+                ? SDG_FAMILY_SD2
+                : SDG_FAMILY_SD1;
     f->kind = f->text_count ? SDG_KIND_CHECKPOINT : SDG_KIND_UNET;
     const char *smaller = variant(f, w, s.context, levels, middle);
     if (smaller) sdg_evidence(f, "transformers as in %s", smaller);

@@ -139,20 +139,21 @@ static sdgen_status choose_texts(struct opening *o, sdgen_error *err)
 }
 
 /* What UNets of the family were trained on. SD2: the layer before the last of OpenCLIP's 24 (LDM,
- * FrozenOpenCLIPEmbedder, "penultimate"), of which diffusers stores 23. SDXL: the same layers of
- * both encoders without the norm (generative-models, sd_xl_base.yaml: layer_idx 11, "penultimate").
- */
+ * FrozenOpenCLIPEmbedder, "penultimate"); diffusers stores 23 and no projection. SDXL: the same
+ * layers of both encoders without the norm (generative-models, sd_xl_base.yaml: layer_idx 11,
+ * "penultimate"). */
 static struct sdg_clip_take take_of(const struct opening *o, int i)
 {
     enum { OPENCLIP_H_LAYERS = 24 };
     const enum sdg_family family = o->unet->finding.family;
     const int layers = o->m->clips[i].config.layers;
-    const bool openclip = sdg_text_is_openclip(o->texts[i]->file, o->prefixes[i]);
+    const bool whole = sdg_text_is_openclip(o->texts[i]->file, o->prefixes[i]) ||
+                       o->m->clips[i].config.projection > 0;
     switch (family) {
     case SDG_FAMILY_SD1: break;
     case SDG_FAMILY_SD2:
         return (struct sdg_clip_take) {.skip = layers == OPENCLIP_H_LAYERS ||
-                                               (openclip && layers != OPENCLIP_H_LAYERS - 1)};
+                                               (layers != OPENCLIP_H_LAYERS - 1 && whole)};
     case SDG_FAMILY_SDXL:
         return (struct sdg_clip_take) {.skip = 1, .plain = true, .pooled = i == 1};
     case SDG_FAMILY_SDXL_REFINER:
@@ -170,7 +171,8 @@ static sdgen_status bind_texts(struct opening *o, sdgen_error *err)
     for (int i = 0; i < m->clip_count; i++) {
         struct sdg_clip_config clip;
         struct sdg_filebinder *b = &o->texts[i]->binder;
-        SDG_TRY(sdg_arch_clip(&clip, o->texts[i]->file, o->prefixes[i], err));
+        SDG_TRY(
+            sdg_arch_clip(&clip, o->texts[i]->file, o->prefixes[i], o->unet->finding.family, err));
         sdg_filebinder_network(b, o->prefixes[i], false);
         sdg_clip_bind(&m->clips[i], &clip, &b->binder);
         m->takes[i] = take_of(o, i);

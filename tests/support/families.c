@@ -16,7 +16,8 @@
 enum { L, H, G }; /* text encoders */
 
 static const struct sdg_clip_config encoders[] = {
-    [L] = {49408, 77, .width = 768, .layers = 12, .heads = 12, .mlp = 3072},
+    [L] = {49408, 77, .width = 768, .layers = 12, .heads = 12, .mlp = 3072,
+           .activation = SDG_QUICK_GELU},
     [H] = {49408, 77, .width = 1024, .layers = 24, .heads = 16, .mlp = 4096, .projection = 1024,
            .activation = SDG_GELU},
     [G] = {49408, 77, .width = 1280, .layers = 32, .heads = 20, .mlp = 5120, .projection = 1280,
