@@ -139,7 +139,7 @@ static void test_sd15(void **state)
     test_blank_begin(&b);
     test_blank_model(&b, &test_sd15_clip, &test_sd15_unet, &test_sd15_vae);
     open_blank(&w, &b);
-    EXPECT_OK(sdg_arch_clip(&clip, &w, CLIP, SDG_FAMILY_SD1, &err));
+    EXPECT_OK(sdg_arch_clip(&clip, &w, CLIP, false, &err));
     assert_memory_equal(&clip, &test_sd15_clip, sizeof clip);
     close_blank(&w, &b);
 }
@@ -355,7 +355,7 @@ static void expect_refusal(const struct mischief *m)
     test_blank_model(&b, &test_small_clip, &test_small_unet, &test_small_vae);
     if (m->add) test_blank_add(&b, m->add, SDG_F16, m->shape, 2);
     open_blank(&w, &b);
-    sdgen_status status = sdg_arch_clip(&clip, &w, CLIP, SDG_FAMILY_SD1, &err);
+    sdgen_status status = sdg_arch_clip(&clip, &w, CLIP, false, &err);
     if (status == SDGEN_OK) status = sdg_arch_unet(&unet, &w, UNET, &err);
     if (status == SDGEN_OK) status = sdg_arch_vae(&vae, &w, VAE, &err);
     if (status != SDGEN_ERR_MODEL || !strstr(err.text, m->complaint))
@@ -473,7 +473,7 @@ static void test_nothing_there(void **state)
     test_blank_begin(&b);
     test_blank_add(&b, "x", SDG_F32, NULL, 0);
     open_blank(&w, &b);
-    assert_int_equal(sdg_arch_clip(&clip, &w, CLIP, SDG_FAMILY_SD1, &err), SDGEN_ERR_MODEL);
+    assert_int_equal(sdg_arch_clip(&clip, &w, CLIP, false, &err), SDGEN_ERR_MODEL);
     assert_int_equal(sdg_arch_unet(&unet, &w, UNET, &err), SDGEN_ERR_MODEL);
     assert_int_equal(sdg_arch_vae(&vae, &w, VAE, &err), SDGEN_ERR_MODEL);
     close_blank(&w, &b);

@@ -304,6 +304,63 @@ static void test_targets(void **state)
     free(m);
 }
 
+/* The smaller ones by name. */
+static void test_variants(void **state)
+{
+    static const struct {
+        const char *family, *name;
+    } cases[] = {{"sd15", "Stable Diffusion 1.x checkpoint"},
+                 {"sd15-inpaint", "Stable Diffusion 1.x inpainting checkpoint"},
+                 {"sdxl", "Stable Diffusion XL checkpoint"},
+                 {"refiner", "Stable Diffusion XL refiner checkpoint"},
+                 {"ssd-1b", "Stable Diffusion XL checkpoint (SSD-1B)"},
+                 {"vega", "Stable Diffusion XL checkpoint (Segmind-Vega)"},
+                 {"koala-700m", "Stable Diffusion XL checkpoint (KOALA-700M)"},
+                 {"koala-1b", "Stable Diffusion XL checkpoint (KOALA-1B)"},
+                 {"bk-sdm-base", "Stable Diffusion 1.x checkpoint (BK-SDM base)"},
+                 {"bk-sdm-small", "Stable Diffusion 1.x checkpoint (BK-SDM small, small-sd)"},
+                 {"bk-sdm-tiny", "Stable Diffusion 1.x checkpoint (BK-SDM tiny, tiny-sd)"},
+                 {"sdxs-512", "Stable Diffusion 1.x checkpoint (SDXS-512)"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int small = 0; small < 2; small++) {
+            struct test_family family;
+            struct test_blank b;
+            struct sdg_weights w;
+            struct sdg_finding f;
+            test_family_named(&family, cases[i].family, small);
+            test_blank_begin(&b);
+            test_family_add(&b, &family);
+            open_blank(&w, &b);
+            sdg_family_find(&f, &w);
+            assert_string_equal(f.name, cases[i].name);
+            sdg_weights_close(&w);
+            test_blank_remove(&b);
+        }
+}
+
+/* A folder of another pipeline has networks that sdgen reads, and says what it is. */
+static void test_other_pipeline(void **state)
+{
+    static struct sdg_sidetext index = {"model_index.json", "{\"_class_name\": \"FluxPipeline\"}"};
+    struct test_blank b;
+    struct sdg_weights w;
+    struct sdg_finding f;
+    sdgen_error err = {0};
+    (void)state;
+    test_blank_begin(&b);
+    test_blank_add(&b, "vae.quant_conv.bias", SDG_F16, (const int64_t[]) {8}, 1);
+    open_blank(&w, &b);
+    w.texts = &index;
+    w.text_count = 1;
+    sdg_family_find(&f, &w);
+    assert_int_equal(sdg_family_check(&f, &w, &err), SDGEN_ERR_ARG);
+    assert_non_null(strstr(err.text, "FluxPipeline of diffusers"));
+    w.texts = NULL;
+    sdg_weights_close(&w);
+    test_blank_remove(&b);
+}
+
 /* Every family opens, with its encoders, and is told apart with widths of its own. */
 static void test_families(void **state)
 {
@@ -463,6 +520,8 @@ int main(void)
         cmocka_unit_test(test_specimens),
         cmocka_unit_test(test_native_size),
         cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_other_pipeline),
         cmocka_unit_test(test_families),
         cmocka_unit_test(test_other_vae),
         cmocka_unit_test(test_whole_checkpoint_as_vae),

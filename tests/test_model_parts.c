@@ -113,8 +113,8 @@ static void test_parts(void **state)
         opens(&(struct sdg_model_options) {.path = path(i, NO_TEXT),
                                            .clip_l_path = path(i, TEXT_L),
                                            .clip_g_path = i ? path(i, TEXT_G) : NULL});
-        assert_true(lies_in(&f->m.clips[0].final_norm.weight, &f->m.clip_l_file));
-        if (i) assert_true(lies_in(&f->m.clips[1].final_norm.weight, &f->m.clip_g_file));
+        assert_true(lies_in(&f->m.clips[0].layers[0].fc1.weight, &f->m.clip_l_file));
+        if (i) assert_true(lies_in(&f->m.clips[1].layers[0].fc1.weight, &f->m.clip_g_file));
         assert_true(lies_in(&f->m.vae.decoder.conv_in.weight, &f->m.file));
         sdg_model_close(&f->m);
         /* from whole checkpoints */
@@ -124,7 +124,7 @@ static void test_parts(void **state)
                                            .clip_l_path = path(!i, ALL)});
         assert_true(lies_in(&f->m.unet.conv_out.weight, &f->m.unet_file));
         assert_true(lies_in(&f->m.vae.decoder.conv_in.weight, &f->m.vae_file));
-        assert_true(lies_in(&f->m.clips[0].final_norm.weight, &f->m.clip_l_file));
+        assert_true(lies_in(&f->m.clips[0].layers[0].fc1.weight, &f->m.clip_l_file));
         sdg_model_close(&f->m);
         /* no main file at all; a main file that is a UNet alone */
         struct sdg_model_options apart = {.unet_path = path(i, UNET),

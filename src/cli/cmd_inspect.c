@@ -63,7 +63,8 @@ static sdgen_status bind_checkpoint(struct sdg_inspection *r, struct networks *n
     const struct sdg_finding *f = &r->finding;
     struct sdg_filebinder *b = &r->binder;
     for (int i = 0; i < f->text_count; i++) {
-        SDG_TRY(sdg_arch_clip(&r->clips[i], &r->file, f->texts[i], f->family, err));
+        SDG_TRY(sdg_arch_clip(&r->clips[i], &r->file, f->texts[i],
+                              sdg_family_openclip(f->family, i), err));
         r->clip_count++;
     }
     SDG_TRY(sdg_arch_unet(&r->unet, &r->file, SDG_KEY_UNET, err));

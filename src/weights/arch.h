@@ -6,7 +6,6 @@
 #include "models/taesd.h"
 #include "models/unet.h"
 #include "models/vae.h"
-#include "weights/facts.h"
 #include "weights/weights.h"
 
 /* Each reads the config of the network whose names begin with `prefix`. Errors: SDGEN_ERR_MODEL
@@ -20,10 +19,9 @@ SDGEN_MUST_CHECK sdgen_status sdg_arch_vae(struct sdg_vae_config *c, const struc
 SDGEN_MUST_CHECK sdgen_status sdg_arch_taesd(struct sdg_taesd_config *c,
                                              const struct sdg_weights *w, const char *prefix,
                                              sdgen_error *err);
-/* family: of the UNet that the encoder is for, which tells the activation where nothing else does.
- */
+/* openclip: the encoder is one that OpenCLIP trained (sdg_family_openclip), which tells the
+ * activation where nothing else does. */
 SDGEN_MUST_CHECK sdgen_status sdg_arch_clip(struct sdg_clip_config *c, const struct sdg_weights *w,
-                                            const char *prefix, enum sdg_family family,
-                                            sdgen_error *err);
+                                            const char *prefix, bool openclip, sdgen_error *err);
 
 #endif

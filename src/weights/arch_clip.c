@@ -4,8 +4,7 @@
  * CLIP's text towers. The activation is in no shape: OpenAI's ViT-L was trained with quick-GELU
  * (Hendrycks & Gimpel 2016, x * sigmoid(1.702 x)), OpenCLIP's H and bigG with the exact GELU. The
  * configuration of a diffusers folder says which; else OpenCLIP's spelling does, or being the
- * second encoder, or the width, or the
- * family. */
+ * second encoder, or the width, or what the caller knows. */
 #include <stdio.h>
 #include <string.h>
 #include <cjson/cJSON.h>
@@ -54,20 +53,18 @@ static bool configured(enum sdg_activation *activation, const struct sdg_weights
 }
 
 static enum sdg_activation activation_of(const struct sdg_weights *w, const char *prefix, int width,
-                                         enum sdg_family family)
+                                         bool openclip)
 {
     enum sdg_activation said;
     if (configured(&said, w, prefix)) return said;
     return sdg_text_is_openclip(w, prefix) || strcmp(prefix, SDG_KEY_CLIP_1) == 0 ||
-                   width > CLIP_L_WIDTH ||
-                   (width != CLIP_L_WIDTH &&
-                    (family == SDG_FAMILY_SD2 || family == SDG_FAMILY_SDXL_REFINER))
+                   width > CLIP_L_WIDTH || (width != CLIP_L_WIDTH && openclip)
                ? SDG_GELU
                : SDG_QUICK_GELU;
 }
 
 sdgen_status sdg_arch_clip(struct sdg_clip_config *c, const struct sdg_weights *w,
-                           const char *prefix, enum sdg_family family, sdgen_error *err)
+                           const char *prefix, bool openclip, sdgen_error *err)
 {
     static const struct sdg_width_rule
         width = {{{"text_model.embeddings.token_embedding.weight", 1},
@@ -98,7 +95,7 @@ sdgen_status sdg_arch_clip(struct sdg_clip_config *c, const struct sdg_weights *
     SDG_TRY(sdg_arch_width(&c->positions, w, prefix, "", &positions, err));
     SDG_TRY(sdg_arch_width(&c->mlp, w, prefix, "text_model.encoder.layers.0.", &mlp, err));
     c->heads = c->width / HEAD_WIDTH;
-    c->activation = activation_of(w, prefix, c->width, family);
+    c->activation = activation_of(w, prefix, c->width, openclip);
     if (sdg_arch_tensor(w, prefix, "", "text_projection.weight"))
         SDG_TRY(sdg_arch_width(&c->projection, w, prefix, "", &projection, err));
 fail:

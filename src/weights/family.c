@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <cjson/cJSON.h>
 
 #include "weights/arch_names.h"
 #include "weights/keys.h"
@@ -99,6 +100,7 @@ static const struct {
     {HAS, "adaln_single.", "PixArt model"},
     {HAS, "noise_augmentor.", "Stable Diffusion 2.x unCLIP checkpoint"},
     {HAS, "add_embedding.image_norm.", "Kandinsky 2 model"},
+    {HAS, "encoder_hid_proj.", "UNet for other text encoders (DeepFloyd IF, Kandinsky)"},
     {HAS, "position_net.", "GLIGEN model"},
     {HAS, "ip_adapter.", "IP-Adapter"},
     {STARTS, "adapter.body.", "T2I-Adapter"},
@@ -180,6 +182,11 @@ bool sdg_text_is_openclip(const struct sdg_weights *w, const char *prefix)
     return false;
 }
 
+bool sdg_family_openclip(enum sdg_family family, int encoder)
+{
+    return encoder == 1 || family == SDG_FAMILY_SD2 || family == SDG_FAMILY_SDXL_REFINER;
+}
+
 static void find_networks(struct sdg_finding *f, unsigned features)
 {
     static const struct {
@@ -234,11 +241,27 @@ static bool find_foreigner(struct sdg_finding *f, const struct sdg_weights *w)
     return true;
 }
 
+/* A folder of diffusers whose networks are others: it says its own name. */
+static bool find_pipeline(struct sdg_finding *f, const struct sdg_weights *w)
+{
+    const char *text = sdg_weights_text(w, "model_index.json");
+    cJSON *index = f->unet || !text ? NULL : cJSON_Parse(text);
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(index, "_class_name");
+    if (cJSON_IsString(name)) {
+        f->kind = SDG_KIND_FOREIGN;
+        snprintf(f->name, sizeof f->name, "%.60s of diffusers", name->valuestring);
+        sdg_evidence(f, "model_index.json says so, and there is no UNet");
+    }
+    cJSON_Delete(index);
+    return f->kind == SDG_KIND_FOREIGN;
+}
+
 static void find_kind(struct sdg_finding *f, const struct sdg_weights *w, unsigned features)
 {
     const size_t count = sizeof rules / sizeof rules[0];
     size_t r = 0;
     if (!(features & F_LORA && !f->unet) && find_foreigner(f, w)) return;
+    if (find_pipeline(f, w)) return;
     while (r < count && !(features & rules[r].any)) r++;
     if (r < count) {
         sdg_evidence(f, "%s", rules[r].because);

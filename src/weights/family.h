@@ -58,6 +58,9 @@ void sdg_evidence(struct sdg_finding *f, const char *format, ...)
  */
 void sdg_family_unet(struct sdg_finding *f, const struct sdg_weights *w);
 
+/* Whether encoder 0 or 1 of a family is one that OpenCLIP trained. */
+bool sdg_family_openclip(enum sdg_family family, int encoder);
+
 /* Whether the text encoder at this canonical prefix is spelt as OpenCLIP spells it. */
 bool sdg_text_is_openclip(const struct sdg_weights *w, const char *prefix);
 

@@ -171,8 +171,8 @@ static sdgen_status bind_texts(struct opening *o, sdgen_error *err)
     for (int i = 0; i < m->clip_count; i++) {
         struct sdg_clip_config clip;
         struct sdg_filebinder *b = &o->texts[i]->binder;
-        SDG_TRY(
-            sdg_arch_clip(&clip, o->texts[i]->file, o->prefixes[i], o->unet->finding.family, err));
+        SDG_TRY(sdg_arch_clip(&clip, o->texts[i]->file, o->prefixes[i],
+                              sdg_family_openclip(o->unet->finding.family, i), err));
         sdg_filebinder_network(b, o->prefixes[i], false);
         sdg_clip_bind(&m->clips[i], &clip, &b->binder);
         m->takes[i] = take_of(o, i);

@@ -42,7 +42,7 @@ static inline unsigned understand_anything(struct sdg_weights *w)
     if (f.vae) refused += sdg_arch_vae(&vae, w, SDG_KEY_VAE, &err) != SDGEN_OK;
     if (f.taesd_decoder) refused += sdg_arch_taesd(&taesd, w, SDG_KEY_TAESD, &err) != SDGEN_OK;
     for (int i = 0; i < f.text_count; i++)
-        refused += sdg_arch_clip(&clip, w, f.texts[i], f.family, &err) != SDGEN_OK;
+        refused += sdg_arch_clip(&clip, w, f.texts[i], i == 1, &err) != SDGEN_OK;
     if (sdg_speller_create(&speller, w, &err) != SDGEN_OK) abort();
     sdg_speller_stored(stored, speller, SDG_KEY_UNET "time_embed.0.bias");
     sdg_speller_destroy(speller);
