@@ -12,5 +12,6 @@ torchlegacy) ls $golden/torch/legacy_*.pt ;;
 torchtar) ls $golden/torch/tar_*.pt ;;
 picklescan) ls tests/fuzz/seeds/pickle/* $golden/torch/legacy_l*.pt $golden/torch/l*.ckpt ;;
 safetensors) ls $golden/torch/*.safetensors ;;
+shards) ls $golden/forms/*/*.index.json $golden/forms/*/*/*.index.*json ;;
 *) find $golden -type f -size -16k | LC_ALL=C sort ;;
 esac
