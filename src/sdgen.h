@@ -92,6 +92,8 @@ typedef struct sdgen_load_params {
                               user's own ($XDG_CACHE_HOME/sdgen/packs); NULL: nowhere */
     const char *max_ram;   /* "3G", "800M" or bytes that the process may take up at most; NULL: as
                               it comes. Slower the less there is; the pictures are the same */
+    const char *variant;   /* of a folder's files those of a variant: "fp16", "non_ema", ...; NULL:
+                              full precision where it is there */
     int use_ema;           /* take the EMA weights where the file holds both */
     sdgen_log_fn log;      /* may be NULL */
     sdgen_progress_fn progress; /* may be NULL; SDGEN_STAGE_LOAD events */

@@ -126,7 +126,8 @@ echo "no model at all, only text" >"$tmp/text"
 fails 1 "$tmp/truncated" -m "$tmp/truncated"
 fails 1 "$tmp/text" -m "$tmp/text"
 fails 1 "$tmp/empty" -m "$tmp/empty"
-fails 1 "directory" -m "$tmp"
+fails 1 "in the layout of diffusers" -m "$tmp"
+fails 2 "no component has files of the variant" -m "$TOP/tests/golden/forms/model" --variant fp8
 fails 1 "No such file" -m "$tmp/none"
 fails 1 "No such file" --vae "$tmp/none"
 fails 1 "there is no folder none" -o none/x.png

@@ -62,6 +62,15 @@ static const struct sdg_arg generate_args[] = {
      .value = "FILE",
      .brief = "SDXL refiner that finishes the picture",
      .rare = true},
+    {.name = "variant",
+     .kind = SDG_ARG_TEXT,
+     .at = LOAD(variant),
+     .value = "NAME",
+     .brief = "of a folder's files those of a variant",
+     .more = "Folders of diffusers and DDUF files may hold a component several times: in full "
+             "precision, which is taken, as fp16, or trained without averaging, as non_ema. A "
+             "component that lacks the variant is taken as if none was named.",
+     .rare = true},
     {.name = "ema",
      .kind = SDG_ARG_FLAG,
      .at = LOAD(use_ema),

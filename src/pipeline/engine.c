@@ -204,6 +204,7 @@ static sdgen_status open_model(struct sdgen_engine *e, const sdgen_load_params *
         .clip_l_path = params->clip_l_path,
         .clip_g_path = params->clip_g_path,
         .taesd_path = params->taesd_path,
+        .variant = params->variant,
         .ema = params->use_ema != 0,
         .log = &e->log,
     };

@@ -33,11 +33,11 @@ struct opening {
     const char *prefixes[SDG_MAX_CLIPS];              /* of the text encoders there */
 };
 
-static sdgen_status open_source(struct source *s, const char *path, const struct sdg_log *log,
-                                sdgen_error *err)
+static sdgen_status open_source(struct source *s, const char *path, const char *variant,
+                                const struct sdg_log *log, sdgen_error *err)
 {
     sdgen_status status;
-    SDG_TRY(sdg_weights_open(s->file, path, err));
+    SDG_TRY(sdg_weights_open_variant(s->file, path, variant, err));
     SDG_TRY(sdg_keys_canonical(s->file, err));
     sdg_family_find(&s->finding, s->file);
     SDG_TRY(sdg_filebinder_init(&s->binder, s->file, log, err));
@@ -58,7 +58,8 @@ static sdgen_status open_all(struct opening *o, sdgen_error *err)
     sdgen_status status = SDGEN_OK;
     for (int i = 0; i < SOURCES; i++) {
         o->sources[i].file = files[i];
-        if (paths[i]) SDG_TRY(open_source(&o->sources[i], paths[i], opt->log, err));
+        const char *variant = i == MAIN || i == OWN_UNET ? opt->variant : NULL;
+        if (paths[i]) SDG_TRY(open_source(&o->sources[i], paths[i], variant, opt->log, err));
     }
 fail:
     return status;
