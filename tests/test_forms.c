@@ -342,6 +342,10 @@ static void test_snapshots(void **state)
     refuse("a cache of models", "hub", "name one of them, such as ");
     put_text("cache/refs/main", "../../../etc");
     refuse("a revision that leads away", "cache", "holds 2 snapshots");
+    unlink(at("cache/refs/main")); /* nobody will ever write into it */
+    assert_int_equal(mkfifo(at("cache/refs/main"), 0600), 0);
+    refuse("a pipe as revision", "cache", "holds 2 snapshots");
+    unlink(at("cache/refs/main"));
     put_text("cache/refs/main", "three");
     refuse("a revision that is gone", "cache", "holds 2 snapshots");
     assert_int_equal(symlink("/nonexistent", at("cache/snapshots/two/diffusion_pytorch_model."

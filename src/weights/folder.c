@@ -90,14 +90,17 @@ fail:
 
 /* ---- the cache of the model hub ---- */
 
-/* The first line of a small text file; false when there is none. */
-static bool read_line(char line[REVISION_MAX], const char *path)
+/* The first word of a small text file, a name without a path; false when there is none. */
+static bool read_word(char word[REVISION_MAX], const char *path)
 {
-    FILE *f = fopen(path, "r");
-    const bool good = f && fgets(line, REVISION_MAX, f);
-    if (f) fclose(f);
-    if (good) line[strcspn(line, "\r\n")] = 0;
-    return good && line[0] && line[0] != '.' && !strchr(line, '/');
+    struct sdg_filemap map;
+    size_t n = 0;
+    if (sdg_filemap_open(&map, path, NULL) != SDGEN_OK) return false;
+    while (n < map.size && n + 1 < REVISION_MAX && map.data[n] > ' ') n++;
+    if (n) memcpy(word, map.data, n);
+    word[n] = 0;
+    sdg_filemap_close(&map);
+    return n > 0 && word[0] != '.' && !strchr(word, '/');
 }
 
 /* How many things in a folder have a name that begins so, and the name of one of them. */
@@ -129,7 +132,7 @@ static sdgen_status find_snapshot(const char **root, struct sdg_weights *w, cons
                         "%s: is a cache of models: name one of them, such as %s/%s", path, path,
                         name);
     if (!is_folder(snapshots)) return SDGEN_OK;
-    if (read_line(revision, main)) {
+    if (read_word(revision, main)) {
         char *named = join(w, snapshots, revision);
         if (!named) return sdg_weights_no_memory(w, err);
         if (is_folder(named)) {
