@@ -282,7 +282,7 @@ static void test_folders(void **state)
     put_text("m/unet/config.json", "{}");
     refuse("no weights", "m", "unet holds no weights under a name of diffusers");
     put_weights("m/unet/diffusion_pytorch_model-00001-of-00002.safetensors", "a");
-    refuse("shards without index", "m", "unet holds no weights");
+    refuse("shards without index", "m", "the index that names them");
     put_weights("m/unet/diffusion_pytorch_model.ema.safetensors", "a");
     put_weights("m/unet/diffusion_pytorch_model.non_ema.safetensors", "b");
     put_weights("m/safety_checker/model.safetensors", "c");

@@ -213,6 +213,23 @@ static sdgen_status add_text(struct sdg_bundle *b, const char *folder, const cha
     return SDGEN_OK;
 }
 
+/* Says what is missing where no file of a component was chosen. */
+static sdgen_status no_weights(const struct sdg_bundle *b, const char *part, sdgen_error *err)
+{
+    const size_t n = strlen(part);
+    for (size_t i = 0; i < b->count; i++)
+        if (strncmp(b->files[i].name, part, n) == 0 && strstr(b->files[i].name + n, "-of-"))
+            return sdg_fail(
+                err, SDGEN_ERR_FORMAT,
+                "%s: %.200s is one of several shards, and the index that names them "
+                "(....safetensors.index.json) is missing: download it to the same folder",
+                b->root, b->files[i].name);
+    return sdg_fail(err, SDGEN_ERR_FORMAT,
+                    "%s: %s holds no weights under a name of diffusers, such as "
+                    "diffusion_pytorch_model.safetensors; download them",
+                    b->root, part);
+}
+
 /* The component in a folder of the bundle, "" for the bundle's own files. */
 static sdgen_status read_part(struct sdg_bundle *b, const char *part, sdgen_error *err)
 {
@@ -222,11 +239,7 @@ static sdgen_status read_part(struct sdg_bundle *b, const char *part, sdgen_erro
     size_t size;
     const struct sdg_bundle_file *f = sdg_bundle_choose(&is_index, b, part);
     SDG_TRY(add_text(b, part, "config.json", err));
-    if (!f)
-        return sdg_fail(err, SDGEN_ERR_FORMAT,
-                        "%s: %s holds no weights under a name of diffusers, such as "
-                        "diffusion_pytorch_model.safetensors; download them",
-                        b->root, part);
+    if (!f) return no_weights(b, part, err);
     if (!is_index) return sdg_bundle_weights(b, f, part, err);
     const char *path = sdg_bundle_path(b, f->name);
     if (!path) return sdg_weights_no_memory(b->w, err);
