@@ -250,7 +250,12 @@ def size_for(form, family):
 
 
 def applies(form, layout):
-    """old-clip is about transformers' spelling, which SD2 and the refiner do not have."""
+    """old-clip is about transformers' spelling, which SD2 and the refiner do not have. What is told by metadata or by
+    empty tensors gets lost in forms that have none."""
+    if form.startswith("gguf") and (layout["keys"] or layout["prediction"] == "v"):
+        return False
+    if form.startswith("ckpt") and layout["prediction"] == "v":
+        return False
     return form != "old-clip" or "clip_l" in layout["text_names"]
 
 
