@@ -186,7 +186,7 @@ static void check_text(struct subject *s, int i)
     const bool xl = f->unet.label != 0, pooled = xl && f->openclip[i];
     const size_t projection = (size_t)(f->clips[i].projection ? f->clips[i].projection : 1);
     int32_t ids[TOKENS];
-    char name[16];
+    char name[32];
     make_ids(ids, f->openclip[i]);
     struct job j = {.m = s->m, .y = floats(TOKENS * width), .ids = ids, .clip = i};
     j.pooled = floats(projection);
