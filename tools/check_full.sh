@@ -13,6 +13,8 @@
 #   ckpt      the bundled model in every form of torch.save draws the same bits
 #   writers   the original libraries read the weight files that test_writers writes
 #   fullsize  the full size of Stable Diffusion 1.5, hash weights, against diffusers; memory and time
+#   forms     shrunk SD1, SD2 and SDXL in every form and spelling draw the bits of the single safetensors file
+#   families  SD2.1, SDXL and SSD-1B in full size, hash weights, a step at a small size against diffusers; 14 GB of memory
 #   clang     make check with clang
 #   asan      make check under the address and undefined-behaviour sanitizers
 #   tsan      make check under clang's thread sanitizer
@@ -49,13 +51,15 @@ step_image() { python tools/golden_image.py --live "$BUILD/sdgen" models/data/sd
 step_ckpt() { python tools/check_ckpt.py --sdgen "$BUILD/sdgen"; }
 step_writers() { python tools/check_writers.py "$BUILD/tests/test_writers"; }
 step_fullsize() { python tools/check_fullsize.py --sdgen "$BUILD/sdgen"; }
+step_forms() { python tools/check_forms.py --sdgen "$BUILD/sdgen"; }
+step_families() { python tools/golden_families.py --names --check && python tools/check_families_full.py --sdgen "$BUILD/sdgen" --folder "$BUILD"; }
 step_clang() { make -j"$(nproc)" CC=clang BUILD="$BUILD/clang" test-programs && make CC=clang BUILD="$BUILD/clang" check; }
 step_asan() { make asan; }
 step_tsan() { make tsan; }
 step_aarch64() { sh tools/check_aarch64.sh; }
 step_fuzz() { FUZZ_SECONDS=${FUZZ_SECONDS:-600} make fuzz; }
 
-[ $# -gt 0 ] || set -- check live tokens prompts infotext samplers image ckpt writers fullsize clang asan tsan aarch64 fuzz
+[ $# -gt 0 ] || set -- check live tokens prompts infotext samplers image ckpt writers fullsize forms families clang asan tsan aarch64 fuzz
 make -s -j"$(nproc)" test-programs || exit 1
 passed=0
 failed=0

@@ -12,10 +12,10 @@ them. Each file has, as far as the family differs from those before it:
     latents [5,4,8,8]   a whole run of the family's own pipeline class, 64x64 pixels: the noise, then after every step
     rgb [64,64,3]       its picture, for a few
 
-The run's parameters are in the file's metadata, under "run", as JSON; test_family_runs.c reads them there. --names
-writes names.tsv instead, what the full sizes consist of, after it has held the listing of checkpoints/tensors.py
-against what diffusers and transformers ask for and against the published sizes, and the spellings against diffusers'
-own converters of single files. --check writes nothing and compares with the stored files.
+The run's parameters are in the file's metadata, under "run", as JSON; test_family_runs.c reads them there. Besides,
+names.tsv, what the full sizes consist of, after the listing of checkpoints/tensors.py was held against what diffusers
+and transformers ask for and against the published sizes, and the spellings against diffusers' own converters of
+single files. --names does that alone. --check writes nothing and compares with the stored files.
 """
 import argparse
 import json
@@ -24,6 +24,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+import family_names
 import family_runs
 import hashweights
 from checkpoints import layouts, modules
@@ -142,11 +143,11 @@ def main():
     parser.add_argument("families", nargs="*")
     a = parser.parse_args()
     torch.set_num_threads(1)
-    if a.names:
-        import family_names
-        family_names.check(FOLDER / "names.tsv", not a.check)
-        return
     FOLDER.mkdir(exist_ok=True)
+    if not a.families:
+        family_names.check(FOLDER / "names.tsv", not a.check)
+    if a.names:
+        return
     for name in a.families or [*layouts.names(), *family_runs.EXTRA, "taesd"]:
         finish(name, *outputs(name), a.check)
 
