@@ -16,7 +16,7 @@ SHARD = 1 << 19     # bytes; small, so that shrunk models are cut too
 class Made:
     arguments: list                 # of sdgen: -m FILE and what else it takes
     through: object = "f32"         # how values were rounded: a type, or a function of the tensor's own name
-    values: dict = None             # or, for quantised files: the values themselves, by stock name
+    values: dict = None             # or the values themselves, by stock name: of quantised files, of EMA twins
 
     @property
     def path(self):
@@ -101,6 +101,14 @@ def with_ema(folder, layout, names):
     more = [e for e in extras(layout) if e.name not in layout["keys"]]
     return Made(["-m", single(folder / "ema.safetensors", layout, spelling.stock(layout, names),
                               more=[*ema(names), *more])])
+
+
+def taking_ema(folder, layout, names):
+    """The same file drawn with --ema: the UNet of the twins."""
+    made = with_ema(folder, layout, names)
+    twins = [e for e in ema(names) if e.stored]
+    unet = [name for name, _ in names if name.startswith(spelling.UNET)]
+    return Made([*made.arguments, "--ema"], values={n: e.array() for n, e in zip(unet, twins)})
 
 
 def canonical(folder, layout, names):
@@ -223,8 +231,8 @@ def gguf(kind):
 FORMS = {
     "safetensors": safetensors, "sft": sft, "shuffled": shuffled, "f16": typed("f16"), "bf16": typed("bf16"),
     "mixed": typed("mixed"), "f8_e4m3": typed("f8_e4m3"), "f8_e5m2": typed("f8_e5m2"), "f64": typed("f64"),
-    "ema": with_ema, "canonical": canonical, "old-clip": old_clip, "linear-vae": linear_vae, "other-rank": other_rank,
-    "sharded": sharded,
+    "ema": with_ema, "taking-ema": taking_ema, "canonical": canonical, "old-clip": old_clip,
+    "linear-vae": linear_vae, "other-rank": other_rank, "sharded": sharded,
     "mixed-keys": mixed_keys, "flat": flat,
     "components": components(False), "components-diffusers": components(True),
     "folder": folder_of(), "folder-fp16": folder_of(variant="fp16", kind="f16"),
@@ -263,8 +271,9 @@ def twin(path, made, layout, names):
     """The single f32 safetensors file with the numbers that `made` holds."""
     tensors = sorted(spelling.stock(layout, names), key=lambda t: t.name)
     entries = streams.plan(tensors, "f32", made.through)
-    for e in entries if made.values else ():
-        e.data, e.stored = np.ascontiguousarray(made.values[e.name], np.float32).tobytes(), None
+    for e in entries:
+        if made.values and e.name in made.values:
+            e.data, e.stored = np.ascontiguousarray(made.values[e.name], np.float32).tobytes(), None
     return streams.write(path, sorted([*entries, *flags(layout)], key=lambda e: e.name), metadata(layout))
 
 
