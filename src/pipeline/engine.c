@@ -180,6 +180,7 @@ static sdgen_status pack_weights(struct sdgen_engine *e, const char *cache,
     sdgen_status status;
     SDG_TRY(note_weights(e, err));
     sdg_packs_cancel(e->packs, cancel);
+    sdg_memory_tidy(e);
     e->base_bytes = sdg_memory_base(e);
     const bool kept = cache && attach_cache(e, cache);
     for (int group = 0; group < SDG_GROUPS && !e->max_ram; group++)

@@ -32,6 +32,7 @@ struct sdg_memory {
     bool forgets_keys;         /* cross-attention's keys are computed at every call */
     size_t group;              /* images through the UNet at once; 0: as many as there are */
     size_t work[SDG_GROUPS];   /* peak of the arena at each stage */
+    size_t held;               /* of the arena, from the first stage to the last */
     size_t packed[SDG_GROUPS], streamed[SDG_GROUPS];
     size_t peak; /* of everything */
 };

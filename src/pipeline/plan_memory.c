@@ -71,7 +71,7 @@ static size_t around(const struct sdg_plan *p, const struct sdgen_engine *e, int
     size_t bytes = m->work[stage] + m->streamed[stage];
     if (stage == SDG_GROUP_TEXT) bytes += embeddings(e);
     if (stage == SDG_GROUP_VAE) bytes += PIXEL * p->width * p->height;
-    if (builds && building(e, stage) > bytes) bytes = building(e, stage);
+    if (builds && m->held + building(e, stage) > bytes) bytes = m->held + building(e, stage);
     for (int g = 0; g < SDG_GROUPS; g++)
         if (g != stage && m->lives[g]) bytes += m->packed[g];
     return e->base_bytes + bytes;

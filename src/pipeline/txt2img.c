@@ -464,7 +464,7 @@ sdgen_status sdg_txt2img(const struct sdgen_engine *e, const struct sdg_plan *pl
         .e = e, .plan = plan, .on_image = on_image, .user = user, .err = err, .n = plan->batch};
     sdgen_status status;
     SDG_TRY(sdg_arena_create(&r.work, plan->work_bytes, err));
-    sdg_parallel_spread(e->threads, r.work.base, r.work.size);
+    if (!e->max_ram) sdg_parallel_spread(e->threads, r.work.base, r.work.size);
     SDG_TRY(reserve(&r));
     r.ops = sdg_engine_ops(e, &r.work, plan->params->cancel);
     r.ops.strip_bytes = plan->memory.strip_bytes;
@@ -513,6 +513,7 @@ sdgen_status sdg_txt2img_measure(const struct sdgen_engine *e, struct sdg_plan *
     if (!packed) r.ops.packs = NULL;
     plan->work_bytes = 0;
     memset(plan->memory.work, 0, sizeof plan->memory.work);
+    plan->memory.held = r.work.used;
     encode_prompts(&r);
     end_stage(&r, plan, SDG_GROUP_TEXT);
     sdg_inputs_encode(&r.inputs, &r.ops, plan, &e->model);
