@@ -174,6 +174,17 @@ static bool attach_cache(struct sdgen_engine *e, const char *folder)
     return sdg_packcache_attach(&e->cache, e->packs, &way, &e->kernels, e->threads);
 }
 
+/* Weights that the machine cannot hold beside the rest are better streamed than swapped. */
+static void limit_to_machine(struct sdgen_engine *e)
+{
+    const double machine = sdg_memory_machine(), use = 0.9 * machine;
+    if ((double)(e->base_bytes + sdg_packs_bytes(e->packs, -1)) <= use) return;
+    e->max_ram = (size_t)use;
+    sdg_log(&e->log, SDGEN_LOG_WARN,
+            "the model takes up %zu MiB and there are %.0f here; going on with --max-ram %zuM",
+            sdg_packs_bytes(e->packs, -1) >> 20, machine * 0x1p-20, e->max_ram >> 20);
+}
+
 static sdgen_status pack_weights(struct sdgen_engine *e, const char *cache,
                                  const volatile int *cancel, sdgen_error *err)
 {
@@ -182,6 +193,7 @@ static sdgen_status pack_weights(struct sdgen_engine *e, const char *cache,
     sdg_packs_cancel(e->packs, cancel);
     sdg_memory_tidy(e);
     e->base_bytes = sdg_memory_base(e);
+    if (!e->max_ram) limit_to_machine(e);
     const bool kept = cache && attach_cache(e, cache);
     for (int group = 0; group < SDG_GROUPS && !e->max_ram; group++)
         SDG_TRY(sdg_packs_build(e->packs, group, &e->kernels, e->threads, err));

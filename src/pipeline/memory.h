@@ -55,6 +55,8 @@ SDGEN_MUST_CHECK sdgen_status sdg_plan_memory(struct sdg_plan *plan, const struc
                                               sdgen_error *err);
 void sdg_memory_announce(const struct sdg_plan *plan, const struct sdgen_engine *e);
 
+/* Bytes of memory that this process may use: physical, or less under a cgroup's limit. */
+double sdg_memory_machine(void);
 /* Bytes of memory that the process takes up beside weights and arena, once its model is opened. */
 size_t sdg_memory_base(const struct sdgen_engine *e);
 /* Peak of the arena over all stages. */

@@ -101,9 +101,9 @@ enum share { ALL, REST, NONE };
 /* Savings, and what they cost. A text encoder that is streamed makes each panel ready once a text,
  * no more work than packing it for the text. A VAE is needed at the end alone, and a UNet not while
  * it decodes; packing them anew takes a second or two a batch. Small strips leave fewer tasks to
- * share out. A UNet that takes images one by one reads its weights once for each, and one that is
- * streamed packs at every step. Keys that are not kept are computed at every step. */
-enum { UNET_STAYS = 1, VAE_STAYS = 2, SMALL_STRIPS = 4, ONE_BY_ONE = 8, NO_KEYS = 16 };
+ * share out. A UNet that takes a few images at a time reads its weights once for each few, and one
+ * that is streamed packs at every step. Keys that are not kept are computed at every step. */
+enum { UNET_STAYS = 1, VAE_STAYS = 2, SMALL_STRIPS = 4, BY_TWO = 8, ONE_BY_ONE = 16, NO_KEYS = 32 };
 static const struct rung {
     enum share text, unet, vae;
     unsigned how;
@@ -114,10 +114,12 @@ static const struct rung {
     {NONE, ALL, ALL, UNET_STAYS | SMALL_STRIPS},
     {NONE, ALL, ALL, 0},
     {NONE, ALL, ALL, SMALL_STRIPS},
+    {NONE, ALL, ALL, SMALL_STRIPS | BY_TWO},
     {NONE, ALL, ALL, SMALL_STRIPS | ONE_BY_ONE},
     {NONE, REST, ALL, SMALL_STRIPS},
+    {NONE, REST, ALL, SMALL_STRIPS | BY_TWO},
     {NONE, REST, ALL, SMALL_STRIPS | ONE_BY_ONE},
-    {NONE, REST, REST, SMALL_STRIPS},
+    {NONE, REST, REST, SMALL_STRIPS | BY_TWO},
     {NONE, REST, REST, SMALL_STRIPS | ONE_BY_ONE},
     {NONE, REST, REST, SMALL_STRIPS | ONE_BY_ONE | NO_KEYS},
 };
@@ -172,7 +174,7 @@ static sdgen_status try_rung(struct sdg_plan *p, const struct sdgen_engine *e, c
     m->lives[SDG_GROUP_UNET] = m->lives[SDG_GROUP_REFINER] = (r->how & UNET_STAYS) != 0;
     m->lives[SDG_GROUP_VAE] = (r->how & VAE_STAYS) != 0;
     m->strip_bytes = r->how & SMALL_STRIPS ? STRIP_BYTES : 0;
-    m->group = r->how & ONE_BY_ONE ? 1 : 0;
+    m->group = r->how & ONE_BY_ONE ? 1 : r->how & BY_TWO ? 2 : 0;
     m->forgets_keys = (r->how & NO_KEYS) != 0;
     for (int g = 0; g < SDG_GROUPS; g++) choose(e, m, g, shares[g] == ALL ? SIZE_MAX : 0);
     SDG_TRY(sdg_txt2img_measure(e, p, true, err));
@@ -235,8 +237,7 @@ fail:
     return status;
 }
 
-/* Memory this process may use: physical, or less under a cgroup limit. */
-static double machine_limit(void)
+double sdg_memory_machine(void)
 {
     double limit = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     static const char *const files[] = {"/sys/fs/cgroup/memory.max",
@@ -255,7 +256,7 @@ static sdgen_status plan_freely(struct sdg_plan *p, const struct sdgen_engine *e
 {
     static const double gib = 0x1p-30;
     struct sdg_memory *m = &p->memory;
-    const double limit = machine_limit();
+    const double limit = sdg_memory_machine();
     const sdgen_status status = sdg_txt2img_measure(e, p, true, err);
     if (status != SDGEN_OK) return status;
     if ((double)p->work_bytes > limit)
@@ -318,7 +319,9 @@ void sdg_memory_announce(const struct sdg_plan *p, const struct sdgen_engine *e)
     if (m->limit)
         sdg_log(&e->log, SDGEN_LOG_INFO, "memory: %zu MiB at most, %zu of them to work in%s",
                 in_mib(m->peak), in_mib(p->work_bytes),
-                m->group ? ", images go through the UNet one by one" : "");
+                m->group == 1   ? ", images go through the UNet one by one"
+                : m->group == 2 ? ", images go through the UNet by twos"
+                                : "");
     else
         sdg_log(&e->log, SDGEN_LOG_VERBOSE,
                 "memory: %zu MiB at most, %zu of them packed weights, %zu to work in",
