@@ -22,7 +22,7 @@
 enum {
     ROOM = 8 << 20,        /* PNG buffers of small pictures, texts, the allocator's own */
     THREAD = 256 << 10,    /* touched of a thread's stack */
-    BATCH = 128 << 20,     /* originals of what is being packed, at most */
+    BATCH = 128 << 20,     /* of what is being packed, at most */
     STRIP_BYTES = 4 << 20, /* of small strips */
     PIXEL = 9,             /* bytes of a pixel in the making of a PNG */
 };
@@ -57,11 +57,18 @@ static size_t embeddings(const struct sdgen_engine *e)
     return bytes;
 }
 
-/* While a group is packed: originals of a batch, and rows of them widened to f32. */
+/* While a group is packed: originals of a batch, which may be wider than what becomes of them. */
 static size_t building(const struct sdgen_engine *e, int group)
 {
-    const size_t all = 2 * sdg_packs_bytes(e->packs, group);
-    return all < BATCH ? all : BATCH;
+    double originals = 0, packed = 1;
+    for (size_t i = 0; i < sdg_packs_count(e->packs); i++) {
+        const struct sdg_pack_row row = sdg_packs_row(e->packs, i);
+        originals += (double)sdg_tensor_bytes(row.weight);
+        packed += (double)row.bytes;
+    }
+    const double wider = originals > packed ? originals / packed : 1;
+    const size_t all = 2 * sdg_packs_bytes(e->packs, group), batch = (size_t)(BATCH * wider);
+    return all < batch ? all : batch;
 }
 
 /* The stage without what is packed of its own network. */
