@@ -170,6 +170,7 @@ again "ancestral noise, eta, ENSD" -p "a fox" -s 10 --sampler "DPM++ 2S a" --eta
 again "variation and seed resize" -p "a fox" -s 11 --variation-seed 5 --variation-strength 0.3 --seed-resize 32x32
 again "UniPC with its options" -p "a fox" -s 12 --sampler unipc --solver-order 2 --lower-order-final off
 again "a list of levels" -p "a fox" -s 13 --sampler euler --sigmas 14.6,7.5,0 --steps 2
+again "tiles" -p "a fox" -s 15 -W 192 -H 128 --vae-tiling --vae-tile-size 96x64 --vae-tile-overlap 0.5
 again "guidance" -p "a fox" -s 14 --cfg-rescale 0.7 --guidance-end 0.6 --skip-early-cfg 0.1
 again "diffusers" -p "a (fox)" -s 15 --like diffusers --sampler ddim --clip-skip 1
 again "ComfyUI" -p "a (fox:1.3)" -s 16 --like comfyui --sampler dpmpp_2m

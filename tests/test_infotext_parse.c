@@ -184,6 +184,8 @@ static void random_run(struct sdg_infotext *info, uint64_t *r)
     info->discard_penultimate = next_random(r) % 4 == 0;
     info->schedule_min = maybe(r), info->schedule_max = maybe(r), info->schedule_rho = maybe(r);
     info->gits_coefficient = maybe(r);
+    if (next_random(r) % 4 == 0) info->tile_width = 512, info->tile_height = 256;
+    info->tile_overlap = maybe(r);
     if (next_random(r) % 4 == 0) info->spacing = "trailing";
     if (next_random(r) % 4 == 0)
         info->sigmas = list, info->sigma_count = 1 + (int)(next_random(r) % 5);
@@ -274,6 +276,9 @@ static cJSON *wanted(const struct sdg_infotext *i)
     add_text(o, "Prediction", i->prediction);
     add_text(o, "Timestep spacing", i->spacing);
     add_real(o, "GITS coefficient", i->gits_coefficient > 0, i->gits_coefficient);
+    add_whole(o, "VAE tile size-1", i->tile_width, i->tile_width);
+    add_whole(o, "VAE tile size-2", i->tile_height, i->tile_height);
+    add_real(o, "VAE tile overlap", i->tile_width, i->tile_overlap);
     static const char *const lists[] = {"",
                                         "14.6146",
                                         "14.6146 7.8",

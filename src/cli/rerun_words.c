@@ -327,6 +327,19 @@ static void variation(struct sdg_rerun *r)
     mark(r, SDG_FIELD_RESIZE_HEIGHT);
 }
 
+static void tiles(struct sdg_rerun *r)
+{
+    char size[64];
+    const char *w = value_of(r, SDG_FIELD_TILE_WIDTH), *h = value_of(r, SDG_FIELD_TILE_HEIGHT);
+    if (!w || !h) return;
+    if (!sdg_rerun_given(r, "vae-tiling")) sdg_words_add(&r->words, "--vae-tiling");
+    snprintf(size, sizeof size, "%.20sx%.20s", w, h);
+    add(r, "vae-tile-size", size);
+    mark(r, SDG_FIELD_TILE_WIDTH);
+    mark(r, SDG_FIELD_TILE_HEIGHT);
+    add_field(r, SDG_FIELD_TILE_OVERLAP, "vae-tile-overlap");
+}
+
 /* ComfyUI's seeds have 64 bits, those of `generate` 63. torch's CPU generator looks at the lowest
  * 32 alone (aten/src/ATen/core/MT19937RNGEngine.h), so the highest may go; but a Brownian tree uses
  * all of them. NULL when there is no seed. */
@@ -381,6 +394,7 @@ void sdg_rerun_words(struct sdg_rerun *r)
     plain_fields(r, takes);
     seed(r);
     variation(r);
+    tiles(r);
 }
 
 /* ---- what is left ---- */

@@ -170,6 +170,8 @@ static void put_own(FILE *out, const struct sdg_infotext *info)
         put_number(out, "Guidance start", info->guidance_start);
         put_number(out, "Guidance end", info->guidance_end);
     }
+    put_size(out, "VAE tile size", info->tile_width, info->tile_height);
+    if (info->tile_width > 0) put_number(out, "VAE tile overlap", info->tile_overlap);
     if (info->joint) {
         put(out, "Batch noise", "joint");
         put_format(out, "Batch size", "%d", info->batch_size);

@@ -53,6 +53,9 @@ struct sdg_infotext {
     const char *language; /* of the prompt, where it is not the convention's own: "plain" */
     bool old_editing;     /* A1111's timelines of prompt editing before 1.6 */
 
+    int tile_width, tile_height; /* pixels, where the VAE decoded tiles; else 0 */
+    double tile_overlap;
+
     bool joint; /* the batch drew from one stream: it can only be repeated as a whole */
     int batch_size, batch_pos; /* written with joint; position from 0 */
 };

@@ -86,6 +86,9 @@ static const struct {
     [SDG_FIELD_GITS_COEFFICIENT] = {"GITS coefficient", true},
     [SDG_FIELD_SIGMAS] = {"Sigmas", false},
     [SDG_FIELD_TIMESTEPS] = {"Timesteps", false},
+    [SDG_FIELD_TILE_WIDTH] = {"VAE tile size-1", true},
+    [SDG_FIELD_TILE_HEIGHT] = {"VAE tile size-2", true},
+    [SDG_FIELD_TILE_OVERLAP] = {"VAE tile overlap", true},
     [SDG_FIELD_BATCH_NOISE] = {"Batch noise", false},
 };
 

@@ -143,6 +143,15 @@ static int clip_skip_of(const struct sdg_plan *plan)
     return plan->params->clip_skip ? plan->encoders.of[0].take.skip + 1 : 0;
 }
 
+static void put_tiles(struct sdg_infotext *info, const struct sdgen_engine *e,
+                      const struct sdg_plan *plan)
+{
+    const size_t factor = (size_t)sdg_vae_factor(&e->model.vae.config);
+    info->tile_width = (int)(plan->tiling.w * factor);
+    info->tile_height = (int)(plan->tiling.h * factor);
+    info->tile_overlap = plan->tiling.overlap;
+}
+
 char *sdg_plan_infotext(const struct sdgen_engine *e, const struct sdg_plan *plan, int index)
 {
     const sdgen_image_params *params = plan->params;
@@ -162,5 +171,6 @@ char *sdg_plan_infotext(const struct sdgen_engine *e, const struct sdg_plan *pla
     put_sampler(&info, plan);
     put_guidance(&info, plan);
     put_noise(&info, plan, index);
+    put_tiles(&info, e, plan);
     return sdg_infotext_make(&info);
 }
