@@ -8,6 +8,8 @@ Parts, all by default; the checks print TAP, the measurements follow as comments
            largest value, 99.9 % of the 8-bit values of the picture within 1
   memory   an f16 file at 512x512, 1 step: at most 2.6 GB, mapped pages included; and the same picture
            under --max-ram 1.2G
+  cache    the second start with --cache is loaded within a second and draws the same picture; loading takes no more
+           memory than the packed weights and 200 MB
   timing   seconds per 512x512 step with guidance, sdgen and PyTorch f32 in turns on the same cores
 
 Needs 2.2 GB of disk for the checkpoint, 10 GB of memory, and the Python packages of the goldens.
@@ -30,6 +32,7 @@ PROMPT, NEGATIVE = "a fox on a blue background", "a red apple"
 SAMPLERS = ("euler", "euler_a", "ddim")
 LATENT_BOUND, LEVELS_BOUND, LEVELS_SHARE = 1e-3, 1, 0.999
 MEMORY_BOUND, LIMIT, LIMIT_BYTES = 2_600_000_000, "1.2G", int(1.2 * 2**30)
+START_BOUND, LOAD_MEMORY_BOUND = 1.0, 200_000_000
 STEPS = 3
 
 
@@ -104,6 +107,41 @@ def memory(a, tap):
         tap.check(pictures[0] == pictures[1], "the same file, bit for bit")
 
 
+def loading(a, *more):
+    """A run at 64x64: seconds until everything is loaded, the memory that took, what was said of packed weights."""
+    seconds, peak, said = None, None, ""
+    process = sdgen(a, 64, 64, 1, "--progress", "json", "-v", *more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                    text=True)
+    for line in process.stdout:
+        if "packed weights" in line:
+            said = line.strip()
+        if line.startswith("{") and (event := json.loads(line)).get("stage") == "load" and event["step"] == event["steps"]:
+            seconds = event["seconds"]
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
+    return process.wait(), seconds, peak, said
+
+
+def cache(a, tap):
+    with tempfile.TemporaryDirectory(dir=a.directory) as folder:
+        start = time.perf_counter()
+        with open(a.model, "rb", buffering=0) as file:
+            while file.read(1 << 24):
+                pass
+        print(f"# reading the file once takes {time.perf_counter() - start:.2f} s", flush=True)
+        pictures = []
+        for name, more in (("none", []), ("first", ["--cache", f"{folder}/cache"]),
+                           ("second", ["--cache", f"{folder}/cache"])):
+            status, seconds, peak, said = loading(a, "-o", f"{folder}/{name}.png", *more)
+            tap.check(status == 0, f"cache, {name}: {said}")
+            print(f"# loaded after {seconds:.2f} s in at most {peak / 1e6:.0f} MB", flush=True)
+            pictures.append(pathlib.Path(f"{folder}/{name}.png").read_bytes())
+            packed = int(said.split("weights: ")[1].split(" MiB")[0]) << 20 if name == "none" else 0
+            tap.check(peak <= packed + LOAD_MEMORY_BOUND, f"cache, {name}: {(peak - packed) / 1e6:.0f} MB beside packs")
+        tap.check(seconds <= START_BOUND, f"the second start is loaded after {seconds:.2f} s")
+        tap.check(pictures[0] == pictures[1] == pictures[2], "the same picture without, with a new and with a kept cache")
+
+
 def sdgen_step(a):
     """Median seconds between the steps of one run, by the arrival of its progress lines."""
     arrivals = []
@@ -161,7 +199,7 @@ def main():
     parser.add_argument("--sdgen", default=os.environ.get("SDGEN", str(top / "build" / "sdgen")))
     parser.add_argument("--directory", default=tempfile.gettempdir(), help="where large temporary files may go")
     parser.add_argument("--model", help="an f16 checkpoint to use instead of one made for the run")
-    parser.add_argument("--only", default="compare,memory,timing")
+    parser.add_argument("--only", default="compare,memory,cache,timing")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     a = parser.parse_args()
@@ -174,6 +212,8 @@ def main():
             compare(a, tap)
         if "memory" in parts:
             memory(a, tap)
+        if "cache" in parts:
+            cache(a, tap)
         if "timing" in parts:
             timing(a)
     print(f"1..{tap.count}")

@@ -128,10 +128,15 @@ static sdgen_status run_batch(struct job *job, sdgen_error *err)
     return SDGEN_OK;
 }
 
+static size_t room_of(const struct sdg_pack *p)
+{
+    return (p->bytes + SDG_ARENA_ALIGN - 1) / SDG_ARENA_ALIGN * SDG_ARENA_ALIGN;
+}
+
 static void add(struct job *job, const struct sdg_pack *p, char *to)
 {
     job->items[job->count++] = (struct item) {p, to};
-    job->bytes += (p->bytes + SDG_ARENA_ALIGN - 1) / SDG_ARENA_ALIGN * SDG_ARENA_ALIGN;
+    job->bytes += room_of(p);
 }
 
 static sdgen_status begin(struct job *job, const struct sdg_packs *packs,
@@ -212,13 +217,12 @@ sdgen_status sdg_packs_write(const struct sdg_packs *packs, const struct sdg_ker
                              int threads, sdg_packs_sink sink, void *user, sdgen_error *err)
 {
     struct job job;
-    size_t largest = 0;
+    size_t room = BATCH_BYTES;
     if (packs->count == 0) return SDGEN_OK;
     sdgen_status status = begin(&job, packs, k, threads, err);
     if (status != SDGEN_OK) return status;
     for (size_t i = 0; i < packs->count; i++)
-        if (packs->list[i].bytes > largest) largest = packs->list[i].bytes;
-    const size_t room = BATCH_BYTES + largest + SDG_ARENA_ALIGN;
+        if (room_of(&packs->list[i]) > room) room = room_of(&packs->list[i]);
     char *buffer = map_memory(room);
     if (!buffer) {
         end(&job);
@@ -227,7 +231,8 @@ sdgen_status sdg_packs_write(const struct sdg_packs *packs, const struct sdg_ker
     }
     for (size_t i = 0; status == SDGEN_OK && i < packs->count; i++) {
         add(&job, &packs->list[i], buffer + job.bytes);
-        if (job.bytes >= BATCH_BYTES || i + 1 == packs->count)
+        const bool last = i + 1 == packs->count;
+        if (last || job.bytes + room_of(&packs->list[i + 1]) > room)
             status = write_batch(&job, sink, user, err);
     }
     munmap(buffer, room);

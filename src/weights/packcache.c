@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,7 +34,8 @@ static bool open_right(struct sdg_packcache *c, const struct place *p)
         sdg_log(p->way->log, SDGEN_LOG_VERBOSE, "%s", error.text);
         return false;
     }
-    const char *why = sdg_packcache_examine(p->packs, p->header, c->map.data, c->map.size);
+    const struct sdg_packcache_bytes bytes = {c->map.data, c->map.size, c->map.fd};
+    const char *why = sdg_packcache_examine(p->packs, p->header, &bytes);
     if (!why) return true;
     sdg_log(p->way->log, SDGEN_LOG_VERBOSE, "%s: cannot be used: %s; making it anew", p->path, why);
     sdg_filemap_close(&c->map);
@@ -88,11 +88,8 @@ static sdgen_status reserve(const struct place *p, int fd, sdgen_error *err)
 static sdgen_status write_header(const struct place *p, int fd, sdgen_error *err)
 {
     char line[SDG_SHA256_HEX];
-    const uint8_t *map = mmap(NULL, p->bytes, PROT_READ, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED)
-        return sdg_fail(err, SDGEN_ERR_MEMORY, "%s: cannot map it: %s", p->path, strerror(errno));
-    sdg_packcache_samples(line, p->packs, map + p->image_at);
-    munmap((void *)(uintptr_t)map, p->bytes);
+    const struct sdg_packcache_bytes file = {NULL, p->bytes, fd};
+    sdg_packcache_samples(line, p->packs, &file, p->image_at);
     line[SDG_SHA256_HEX - 1] = '\n';
     const size_t known = strlen(p->header);
     if (write_at(fd, 0, p->header, known) == SDGEN_OK &&

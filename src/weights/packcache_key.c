@@ -6,31 +6,55 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { HEAD_BYTES = 1 << 20, TAIL_BYTES = 1 << 16, SAMPLED_PAGES = 64, PAGE = SDG_PACKS_PAGE };
 
 /* ---- samples --------------------------------------------------------------------------------- */
 
+/* Adds bytes [at, at + count) to the digest: of the file where there is one, else of memory. Pages
+ * of a mapping that are read here and there bring their neighbours into memory, up to 2 MiB of them
+ * each; what is read from the file does not. */
+static void sample(struct sdg_sha256 *s, const struct sdg_packcache_bytes *from, size_t at,
+                   size_t count)
+{
+    uint8_t buffer[PAGE];
+    if (from->fd < 0) {
+        sdg_sha256_update(s, from->data + at, count);
+        return;
+    }
+    while (count) {
+        const size_t piece = count < PAGE ? count : PAGE;
+        size_t got = 0;
+        for (ssize_t n = 1; got < piece && n > 0; got += n > 0 ? (size_t)n : 0)
+            n = pread(from->fd, buffer + got, piece - got, (off_t)(at + got));
+        if (got == 0) return; /* another digest than the right one */
+        sdg_sha256_update(s, buffer, got);
+        at += got;
+        count -= got;
+    }
+}
+
 /* Head and end, where file formats keep their directories, and pages evenly between. */
-static void sample_digest(char hex[SDG_SHA256_HEX], const uint8_t *data, size_t size)
+static void sample_digest(char hex[SDG_SHA256_HEX], const struct sdg_packcache_bytes *from)
 {
     struct sdg_sha256 s;
     sdg_sha256_init(&s);
-    if (size <= HEAD_BYTES + TAIL_BYTES) {
-        if (size) sdg_sha256_update(&s, data, size);
+    if (from->size <= HEAD_BYTES + TAIL_BYTES) {
+        if (from->size) sample(&s, from, 0, from->size);
     } else {
-        const size_t step = (size - HEAD_BYTES - TAIL_BYTES) / SAMPLED_PAGES;
-        sdg_sha256_update(&s, data, HEAD_BYTES);
+        const size_t step = (from->size - HEAD_BYTES - TAIL_BYTES) / SAMPLED_PAGES;
+        sample(&s, from, 0, HEAD_BYTES);
         for (size_t i = 0; i < SAMPLED_PAGES; i++)
-            sdg_sha256_update(&s, data + HEAD_BYTES + i * step, step < PAGE ? step : PAGE);
-        sdg_sha256_update(&s, data + size - TAIL_BYTES, TAIL_BYTES);
+            sample(&s, from, HEAD_BYTES + i * step, step < PAGE ? step : PAGE);
+        sample(&s, from, from->size - TAIL_BYTES, TAIL_BYTES);
     }
     sdg_sha256_hex(hex, &s);
 }
 
 /* A page of every pack, another one in each. */
 void sdg_packcache_samples(char hex[SDG_SHA256_HEX], const struct sdg_packs *packs,
-                           const uint8_t *image)
+                           const struct sdg_packcache_bytes *file, size_t image_at)
 {
     struct sdg_sha256 s;
     sdg_sha256_init(&s);
@@ -38,7 +62,7 @@ void sdg_packcache_samples(char hex[SDG_SHA256_HEX], const struct sdg_packs *pac
         const struct sdg_pack_row row = sdg_packs_row(packs, i);
         const size_t pages = (row.bytes + PAGE - 1) / PAGE, at = i * 7919 % pages * PAGE;
         const size_t left = row.bytes - at;
-        sdg_sha256_update(&s, image + row.at + at, left < PAGE ? left : PAGE);
+        sample(&s, file, image_at + row.at + at, left < PAGE ? left : PAGE);
     }
     sdg_sha256_hex(hex, &s);
 }
@@ -50,7 +74,8 @@ static void write_source(FILE *f, const struct sdg_weights *w)
     char hex[SDG_SHA256_HEX], *absolute = realpath(w->path, NULL);
     for (size_t i = 0; i < w->map_count; i++) {
         const struct sdg_filemap *map = &w->maps[i];
-        sample_digest(hex, map->data, map->size);
+        const struct sdg_packcache_bytes bytes = {map->data, map->size, map->data ? map->fd : -1};
+        sample_digest(hex, &bytes);
         fprintf(f, "source %zu %" PRId64 " %" PRIu64 " %s %s\n", map->size, map->mtime_ns,
                 map->inode, hex, absolute ? absolute : w->path);
     }
@@ -73,7 +98,8 @@ static void write_origin(FILE *f, const struct sdg_packcache_way *way,
             return;
         }
     char hex[SDG_SHA256_HEX];
-    sample_digest(hex, weight->data, sdg_tensor_bytes(weight));
+    const struct sdg_packcache_bytes bytes = {weight->data, sdg_tensor_bytes(weight), -1};
+    sample_digest(hex, &bytes);
     fprintf(f, "of %s\n", hex);
 }
 
@@ -126,16 +152,17 @@ static const char *difference(const char *wanted, const uint8_t *found)
 }
 
 const char *sdg_packcache_examine(const struct sdg_packs *packs, const char *header,
-                                  const uint8_t *data, size_t size)
+                                  const struct sdg_packcache_bytes *file)
 {
     const size_t known = strlen(header), image_at = sdg_packcache_image_at(header);
-    if (size < image_at) return "it is cut short";
-    if (memcmp(data, header, known) != 0) return difference(header, data);
-    if (size != image_at + sdg_packs_image_bytes(packs)) return "it is cut short, or has grown";
+    if (file->size < image_at) return "it is cut short";
+    if (memcmp(file->data, header, known) != 0) return difference(header, file->data);
+    if (file->size != image_at + sdg_packs_image_bytes(packs))
+        return "it is cut short, or has grown";
     char line[SDG_SHA256_HEX];
-    sdg_packcache_samples(line, packs, data + image_at);
+    sdg_packcache_samples(line, packs, file, image_at);
     line[SDG_SHA256_HEX - 1] = '\n';
-    return memcmp(data + known, line, sizeof line) == 0 ? NULL : "it is damaged";
+    return memcmp(file->data + known, line, sizeof line) == 0 ? NULL : "it is damaged";
 }
 
 /* ---- the name -------------------------------------------------------------------------------- */

@@ -44,11 +44,12 @@ static const struct right *make(void)
     r->file = calloc(r->size, 1);
     if (!r->file || sdg_packs_write(r->packs, &r->k, 1, take, r, NULL) != SDGEN_OK) abort();
     char hex[SDG_SHA256_HEX];
-    sdg_packcache_samples(hex, r->packs, r->file + sdg_packcache_image_at(r->header));
+    const struct sdg_packcache_bytes bytes = {r->file, r->size, -1};
+    sdg_packcache_samples(hex, r->packs, &bytes, sdg_packcache_image_at(r->header));
     hex[SDG_SHA256_HEX - 1] = '\n';
     memcpy(r->file, r->header, strlen(r->header));
     memcpy(r->file + strlen(r->header), hex, sizeof hex);
-    if (sdg_packcache_examine(r->packs, r->header, r->file, r->size)) abort();
+    if (sdg_packcache_examine(r->packs, r->header, &bytes)) abort();
     return r;
 }
 
@@ -73,7 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!cut) abort();
     memcpy(cut, changed, length);
     free(changed);
-    const char *why = sdg_packcache_examine(right->packs, right->header, cut, length);
+    const struct sdg_packcache_bytes bytes = {cut, length, -1};
+    const char *why = sdg_packcache_examine(right->packs, right->header, &bytes);
     if (!why && memcmp(cut, right->file, strlen(right->header)) != 0) abort();
     free(cut);
     return 0;
