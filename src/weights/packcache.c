@@ -16,6 +16,8 @@
 #include "base/cachedir.h"
 #include "weights/packcache_key.h"
 
+enum { MOST_TRIES = 100 };
+
 struct place {
     const struct sdg_packcache_way *way;
     struct sdg_packs *packs;
@@ -128,22 +130,40 @@ static void remove_leftovers(const struct place *p)
     closedir(folder);
 }
 
+/* An unfinished file that is locked. Another writer may have taken it for a leftover before it was:
+ * then it is gone, and another one is begun. */
+static sdgen_status begin(struct sdg_atomicfile *file, const struct place *p, sdgen_error *err)
+{
+    for (int i = 0;; i++) {
+        struct stat st;
+        const sdgen_status status = sdg_atomic_begin(file, p->path, err);
+        if (status != SDGEN_OK) return status;
+        const int fd = fileno(file->stream);
+        const bool locked = flock(fd, LOCK_EX) == 0; /* some file systems know no locks */
+        if (i == MOST_TRIES || !locked || (fstat(fd, &st) == 0 && st.st_nlink > 0)) return SDGEN_OK;
+        sdg_atomic_abort(file);
+    }
+}
+
 static sdgen_status make(const struct place *p, const struct sdg_kernels *k, int threads,
                          sdgen_error *err)
 {
     sdgen_status status;
     struct sdg_atomicfile file;
-    SDG_TRY(sdg_atomic_begin(&file, p->path, err));
+    SDG_TRY(begin(&file, p, err));
     const int fd = fileno(file.stream);
     struct sink sink = {p, fd};
-    flock(fd, LOCK_EX | LOCK_NB);
     remove_leftovers(p);
     SDG_TRY(reserve(p, fd, err));
     SDG_TRY(sdg_packs_write(p->packs, k, threads, take, &sink, err));
     SDG_TRY(write_header(p, fd, err));
     if (!sources_stand(p->way))
         SDG_TRY(sdg_fail(err, SDGEN_ERR_IO, "%s: the model changed meanwhile", p->path));
-    return sdg_atomic_commit(&file, 1, err);
+    /* Commit closes the file before it renames it: the lock stays until that is done. */
+    const int lock = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    status = sdg_atomic_commit(&file, 1, err);
+    if (lock >= 0) close(lock);
+    return status;
 fail:
     sdg_atomic_abort(&file);
     return status;
