@@ -136,23 +136,15 @@ static void cross_attend(struct sdg_ops *o, float *x, const struct sdg_unet_cond
     sdg_arena_release(o->work, mark);
 }
 
-/* x += ff_out(a * gelu(g)), [a | g] = ff_in(LN(x)), both 4c wide (GEGLU, Shazeer 2020). A few
- * images at a time: the 4c-wide map is the largest of the network. x [n][t][c]. */
+/* x += ff_out(a * gelu(g)), [a | g] = ff_in(LN(x)), both 4c wide (GEGLU, Shazeer 2020). x
+ * [n][t][c]. */
 static void feed_forward(struct sdg_ops *o, float *x, const struct sdg_unet_layer *l,
                          const struct tokens *s)
 {
-    enum { TOKENS = 4096 };
-    const size_t mark = sdg_arena_mark(o->work), c = s->c, t = s->t;
-    const size_t fit = t < TOKENS ? TOKENS / t : 1, most = fit < s->n ? fit : s->n;
-    float *gated = sdg_arena_floats(o->work, most * t * 4 * c);
+    const size_t mark = sdg_arena_mark(o->work);
     struct sdg_prologue pro;
-    sdg_op_layernorm_prologue(o, &pro, &l->norm3, c, LAYERNORM_EPS);
-    for (size_t i = 0; i < s->n; i += most) {
-        const size_t images = s->n - i < most ? s->n - i : most;
-        float *xi = x + i * t * c;
-        sdg_op_linear_geglu(o, gated, xi, &pro, &l->ff_in, images, t);
-        sdg_op_linear(o, xi, gated, NULL, &l->ff_out, images, t, true);
-    }
+    sdg_op_layernorm_prologue(o, &pro, &l->norm3, s->c, LAYERNORM_EPS);
+    sdg_op_feed_forward(o, x, &pro, &l->ff_in, &l->ff_out, s->n, s->t);
     sdg_arena_release(o->work, mark);
 }
 

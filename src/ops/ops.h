@@ -98,6 +98,13 @@ void sdg_op_linear_geglu(struct sdg_ops *o, float *y, const float *x,
                          const struct sdg_prologue *pro, const struct sdg_linear *w, size_t n,
                          size_t t);
 
+/* x += out(a * gelu(g)), [a | g] = in(x'): in [2f,c], out [c,f], x [n][t][c] in place. A strip of
+ * tokens at a time, so that the f-wide map, the widest of a transformer, stays in a cache; the bits
+ * of the two operations. */
+void sdg_op_feed_forward(struct sdg_ops *o, float *x, const struct sdg_prologue *pro,
+                         const struct sdg_linear *in, const struct sdg_linear *out, size_t n,
+                         size_t t);
+
 /* GroupNorm (Wu & He 2018, eq. 1) as a prologue: statistics of x [n][hw][c] over (hw, c/groups),
  * biased variance, folded with gamma and beta into p->scale and p->shift, which are taken from
  * o->work (so the caller's mark must be set before this call). Sums in f64, cut by shape. */

@@ -31,16 +31,23 @@ static size_t rows_of(const struct sdg_multiply *m, size_t line)
     return line + 1 == m->lines ? m->last_rows : m->rows;
 }
 
+/* Where in y the part of a line begins that panel `i` makes. */
+static size_t place_of(const struct sdg_multiply *m, size_t i, size_t line)
+{
+    return line / m->lines * m->y_at.image + line % m->lines * m->y_at.line +
+           i * m->panels->mul->nr;
+}
+
 /* The part of a line that panel `i` makes, from taps [tap, tap + count). */
 static struct sdg_product part_of(const struct sdg_multiply *m, size_t i, const void *panel,
                                   size_t line, size_t tap, size_t count)
 {
     const struct sdg_panels *p = m->panels;
     const size_t image = line / m->lines, l = line % m->lines, first = i * p->mul->nr;
-    const size_t at = image * m->y_at.image + l * m->y_at.line + first;
+    const size_t at = place_of(m, i, line);
     const size_t step = p->depth * p->mul->nr * sdg_matmul_element(p->mul);
     struct sdg_product product = {
-        .c = m->y + at,
+        .c = m->next ? NULL : m->y + at,
         .ldc = m->y_at.row,
         .base = m->residual ? m->residual + at : NULL,
         .ld_base = m->y_at.row,
@@ -86,11 +93,12 @@ static void run_pair(const struct task_grid *g, size_t i, const struct sdg_span 
     const struct sdg_panels *p = m->panels;
     const size_t nr = p->mul->nr;
     float *second = scratch + sdg_panel_scratch(p), *tile = scratch + g->panel_floats;
+    float *gated = tile + m->rows * 2 * nr;
     const void *value = sdg_panel_get(p, i, scratch);
     const void *gate = sdg_panel_get(p, i + p->count / 2, second);
     for (size_t line = lines->first; line < lines->first + lines->count; line++) {
         struct sdg_product product = part_of(m, i, value, line, 0, 1);
-        float *y = product.c;
+        const size_t at = place_of(m, i, line);
         product.ldc = 2 * nr;
         product.c = tile;
         p->mul->run(&product);
@@ -98,8 +106,12 @@ static void run_pair(const struct task_grid *g, size_t i, const struct sdg_span 
         product.ldc = 2 * nr;
         product.c = tile + nr;
         p->mul->run(&product);
-        for (size_t r = 0; r < product.m; r++)
-            p->o->k->geglu(y + r * m->y_at.row, tile + r * 2 * nr, 1, nr);
+        for (size_t r = 0; r < product.m && !m->next; r++)
+            p->o->k->geglu(m->y + at + r * m->y_at.row, tile + r * 2 * nr, 1, nr);
+        if (!m->next) continue;
+        p->o->k->geglu(gated, tile, product.m, nr);
+        p->mul->prep((char *)m->next + at * sdg_matmul_element(p->mul), m->y_at.row, gated, nr,
+                     NULL, NULL, false, product.m, nr, nr);
     }
 }
 
@@ -127,7 +139,8 @@ void sdg_multiply(struct sdg_ops *o, const struct sdg_multiply *m)
     struct task_grid g = {.m = m};
     const size_t mark = sdg_arena_mark(o->work), units = m->geglu ? p->count / 2 : p->count;
     g.panel_floats = sdg_panel_scratch(p) * (m->geglu ? 2 : 1);
-    g.scratch = sdg_scratch_take(o, g.panel_floats + (m->geglu ? m->rows * 2 * p->mul->nr : 0));
+    g.scratch = sdg_scratch_take(o, g.panel_floats +
+                                        (m->geglu ? m->rows * (m->next ? 3 : 2) * p->mul->nr : 0));
     if (!o->dry && m->images && m->lines && units) {
         const size_t most = MOST_ROWS / m->rows ? MOST_ROWS / m->rows : 1;
         g.lines = sdg_cut_at_most(m->images * m->lines, most, 1);

@@ -23,6 +23,8 @@ struct sdg_multiply {
     const float *bias; /* [out] per image; NULL: none */
     size_t bias_image; /* step from image to image, 0: one bias for all */
     bool geglu; /* panels are pairs: y [c] = value * gelu(gate), gate c = out/2 channels on */
+    void *next; /* geglu: rounded to the input type, laid out as y, which stays as it was: what
+                   another product is to read; NULL: y */
 };
 
 /* y = residual + bias + A W^T. Each element's sum runs in the same order whatever the task it falls
