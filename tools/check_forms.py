@@ -3,9 +3,9 @@
 
 usage: check_forms.py [--sdgen FILE] [--families NAME,...] [FORM ...]
 
-Shrunk models of SD1, SD2 and SDXL (or the families named), in every form of tools/checkpoints/forms.py and as
-diffusers' own save_pretrained writes them; some with texts of the published width (up to 700 MB a file). Where a form rounds its numbers, the single file has the same rounded
-numbers in f32. Compared are all latents and the pixels. Prints TAP; forms whose packages are not there are skipped.
+Shrunk models of SD1, SD2 and SDXL (or the families named), in every form of checkpoints/forms.py and as diffusers' own
+save_pretrained writes them; some with texts of the published width (up to 700 MB a file). Where a form rounds its
+numbers, the single file has the same rounded numbers in f32. Compared are all latents and the pixels. Prints TAP; forms whose packages are not there are skipped.
 """
 import argparse
 import hashlib
