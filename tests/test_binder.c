@@ -11,7 +11,7 @@
 #include "tests/support/blankfile.h"
 #include "weights/binder.h"
 #include "weights/model.h"
-#include "weights/nonfinite.h"
+#include "weights/tensor_values.h"
 
 /* Messages of a run, one after another. */
 struct lines {
@@ -304,27 +304,32 @@ static void test_all_faults_in_one_run(void **state)
     free(m);
 }
 
-static void test_nonfinite(void **state)
+static void test_values(void **state)
 {
     static const uint16_t half[] = {0x7c00, 0xfc00, 0x7c01, 0xffff, 0x7bff, 0};
     static const uint16_t brain[] = {0x7f80, 0x7f81, 0xff80, 0x7f7f};
     static const uint8_t e4m3[] = {0x7f, 0xff, 0x7e, 0}, e5m2[] = {0x7c, 0xfd, 0x7b};
-    static const double wide[] = {1e300, -1e300, 0}; /* beyond f32, yet numbers */
+    static const uint16_t small[] = {1, 0x83ff, 0, 0x8000}; /* denormals; zeros of both signs */
+    static const uint8_t tiny[] = {1, 0x87, 8};             /* two denormals; the least normal */
+    static const double wide[] = {1e300, -1e300, 0};        /* beyond f32, yet numbers */
     const struct {
         struct sdg_tensor t;
-        size_t nan, inf;
+        struct sdg_value_counts want;
     } cases[] = {
-        {{half, SDG_F16, 1, {6}}, 2, 2},     {{brain, SDG_BF16, 1, {4}}, 1, 2},
-        {{e4m3, SDG_F8_E4M3, 1, {4}}, 2, 0}, {{e5m2, SDG_F8_E5M2, 1, {3}}, 1, 1},
-        {{wide, SDG_F64, 1, {3}}, 0, 0},     {{half, SDG_I16, 1, {6}}, 0, 0},
-        {{half, SDG_F16, 1, {0}}, 0, 0},
+        {{half, SDG_F16, 1, {6}}, {2, 2, 0, 1}},     {{brain, SDG_BF16, 1, {4}}, {1, 2, 0, 0}},
+        {{e4m3, SDG_F8_E4M3, 1, {4}}, {2, 0, 0, 1}}, {{e5m2, SDG_F8_E5M2, 1, {3}}, {1, 1, 0, 0}},
+        {{wide, SDG_F64, 1, {3}}, {0, 0, 0, 1}},     {{half, SDG_I16, 1, {6}}, {0, 0, 0, 1}},
+        {{small, SDG_F16, 1, {4}}, {0, 0, 2, 2}},    {{half, SDG_F16, 1, {0}}, {0, 0, 0, 0}},
+        {{tiny, SDG_F8_E4M3, 1, {3}}, {0, 0, 2, 0}},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct sdg_nonfinite n;
-        sdg_count_nonfinite(&n, &cases[i].t);
-        assert_int_equal(n.nan, cases[i].nan);
-        assert_int_equal(n.inf, cases[i].inf);
+        struct sdg_value_counts n;
+        sdg_count_values(&n, &cases[i].t);
+        assert_int_equal(n.nan, cases[i].want.nan);
+        assert_int_equal(n.inf, cases[i].want.inf);
+        assert_int_equal(n.denormal, cases[i].want.denormal);
+        assert_int_equal(n.zero, cases[i].want.zero);
     }
 }
 
@@ -338,7 +343,7 @@ int main(void)
         cmocka_unit_test(test_each_tensor_missing_or_bent),
         cmocka_unit_test(test_open_and_count),
         cmocka_unit_test(test_all_faults_in_one_run),
-        cmocka_unit_test(test_nonfinite),
+        cmocka_unit_test(test_values),
     };
     return cmocka_run_group_tests_name("binder", tests, NULL, NULL);
 }

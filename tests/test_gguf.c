@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "tests/support/hostile.h"
-#include "weights/nonfinite.h"
+#include "weights/tensor_values.h"
 #include "weights/read.h"
 
 #define GOLDEN "tests/golden/gguf/types.gguf"
@@ -217,10 +217,10 @@ static void test_halves(void **state)
     for (int i = 0; i < 5; i++) assert_int_equal(y[i], want[i]);
 }
 
-static void test_nonfinite(void **state)
+static void test_values(void **state)
 {
     uint8_t block[3 * 34] = {0};
-    struct sdg_nonfinite n;
+    struct sdg_value_counts n;
     (void)state;
     memset(block, 1, sizeof block);
     block[34] = 0;
@@ -229,7 +229,7 @@ static void test_nonfinite(void **state)
     block[68] = 1;
     block[69] = 0x7c;
     const struct sdg_tensor t = {block, SDG_Q8_0, 2, {1, 96}};
-    sdg_count_nonfinite(&n, &t);
+    sdg_count_values(&n, &t);
     assert_int_equal(n.inf, 31);
     assert_int_equal(n.nan, 33);
 }
@@ -509,7 +509,7 @@ int main(void)
         cmocka_unit_test(test_quantised),
         cmocka_unit_test(test_unfolded),
         cmocka_unit_test(test_halves),
-        cmocka_unit_test(test_nonfinite),
+        cmocka_unit_test(test_values),
         cmocka_unit_test_setup_teardown(test_small_file, set_up, tear_down),
         cmocka_unit_test(test_cut_at_every_byte),
         cmocka_unit_test(test_every_bit_turned),

@@ -39,13 +39,18 @@ says 0 "the demo model runs" "Stable Diffusion 1.x" "544 used, 0 missing, 0 mis-
     "6,715,588" "11,053,735" "runs: give it with -m" "widths 64 128 128"
 hash=$(sha256sum "$demo" | cut -c1-64)
 says 0 "its SHA-256 and short hash are right" "SHA-256 *$hash\$" "model hash *$(echo "$hash" | cut -c1-10)\$"
+old=$(tail -c +1048577 "$demo" | head -c 65536 | sha256sum | cut -c1-8)
+header=$(od -A n -t u8 -N 8 "$demo" | tr -d ' ')
+addnet=$(tail -c +$((header + 9)) "$demo" | sha256sum | cut -c1-12)
+says 0 "the old hash and that of additional networks" "old hash *$old\$" "addnet hash *$addnet\$"
+says 0 "licence, and the command that runs it" "licence *Apache-2.0" "run *sdgen -m $demo -p"
 cp "$tmp/out" "$tmp/first"
 inspect "$demo"; status=$?
 cmp -s "$tmp/first" "$tmp/out"; ok $? "the second time, with the hash remembered, says the same"
 inspect --no-hash "$demo"; status=$?
 grep -q SHA-256 "$tmp/out"; ok $((1 - $?)) "--no-hash leaves it out"
 inspect --scan "$demo"; status=$?
-says 0 "--scan finds no NaN in it" "0 NaN, 0 infinite"
+says 0 "--scan finds no NaN in it" "0 NaN, 0 infinite" "denormal" "0 tensors all zero"
 inspect --json --scan "$demo"; status=$?
 says 0 "--json" "\"sha256\":.*$hash" '"ok":.*true' '"nan":.*0' '"widths":.*64, 128, 128'
 
@@ -72,6 +77,44 @@ inspect --scan "$broken"; status=$?
 says 1 "--scan counts a NaN and an infinity" "1 NaN, 1 infinite, in 1 tensors" "get the file anew"
 inspect "$broken"; status=$?
 says 0 "without --scan they are not seen"
+
+sed 's/first_stage_model\./first_stage_madel./g' "$demo" >"$tmp/novae.safetensors"
+inspect "$tmp/novae.safetensors"; status=$?
+says 3 "a checkpoint without its VAE can be helped" "verdict *repairable" "run *sdgen -m $tmp/novae.safetensors --vae VAE"
+
+cp "$demo" "$tmp/a file's name.safetensors"
+inspect --no-hash "$tmp/a file's name.safetensors"; status=$?
+command=$(sed -n 's/^  run *//p' "$tmp/out" | sed 's/^sdgen //')
+eval "set -- $command"; [ "$2" = "$tmp/a file's name.safetensors" ]; ok $? "the command can be copied, whatever the name"
+
+zeros() { # zeros TENSOR...: tensors of 16384 floats, all zero
+    header=$(printf '{'; at=0; for t; do
+        printf '%s"%s":{"dtype":"F32","shape":[16384],"data_offsets":[%d,%d]}' "$([ $at -gt 0 ] && echo ,)" "$t" $at $((at + 65536))
+        at=$((at + 65536)); done; printf '}')
+    length=$(printf %s "$header" | wc -c)
+    { printf "\\$(printf %o $((length % 256)))\\$(printf %o $((length / 256)))\\0\\0\\0\\0\\0\\0"
+      printf %s "$header"; head -c $((65536 * $#)) /dev/zero; } >"$tmp/zeros"
+}
+zeros first second third
+inspect --scan "$tmp/zeros"; status=$?
+says 1 "tensors that are all zero, and copies of another one" "3 tensors all zero" "all zero: second" \
+    "2 tensors, 0.1 MiB, are equal" "third is first"
+inspect --scan --json "$tmp/zeros"; status=$?
+says 1 "in JSON too" '"all_zero":.*first' '"duplicates":.*{' '"condition":.*refused'
+
+# ---- pickles ----
+torch=$TOP/tests/golden/torch
+inspect "$torch/leftovers.ckpt"; status=$?
+says 1 "the names in a pickle, with what they are" "pickles *1, 484 operations" "tensor *torch._utils._rebuild_tensor_v2" \
+    "inert *argparse.Namespace"
+inspect --json "$torch/leftovers.ckpt"; status=$?
+says 1 "in JSON" '"verdict":.*"inert"' '"module":.*"collections"' '"operations":'
+printf 'cos\nsystem\n(S"touch %s"\ntR.' "$tmp/marker" >"$tmp/evil.ckpt"
+inspect "$tmp/evil.ckpt"; status=$?
+says 1 "what would run code is named, where it stands" "DANGEROUS" "os.system (.*byte 0)" "verdict *refused"
+[ ! -e "$tmp/marker" ]; ok $? "and did not run"
+inspect --json "$tmp/evil.ckpt"; status=$?
+says 1 "in JSON too, though the file is refused" '"verdict":.*"dangerous"' '"module":.*"os"' '"error":'
 
 head -c 1000000 "$demo" >"$broken"
 inspect "$broken"; status=$?

@@ -1,8 +1,9 @@
-/* cmd_inspect.c - `sdgen inspect FILE`: what a weight file is, and whether it is whole.
+/* cmd_inspect.c - `sdgen inspect FILE`: what a weight file is, whether it is whole, what it would
+ * do to programs that trust it, and what can be done about it.
  *
  * Opens the file, tells its family with the evidence, reads the plans of its networks, binds them
- * as a load would (which finds missing and mis-shaped tensors), counts the rest, hashes, and with
- * --scan looks at every value. Collecting is here, showing in inspect_text.c and inspect_json.c. */
+ * as a load would (which finds missing and mis-shaped tensors), counts the rest, looks through the
+ * pickles, hashes, and with --scan looks at every value. Collecting is here (inspect.h). */
 #define _GNU_SOURCE
 #include "cli/commands.h"
 
@@ -134,47 +135,116 @@ static void judge(struct sdg_inspection *r)
     if (r->bound) count_unused(r);
 }
 
+/* ---- values ---- */
+
 static void scan_one(void *arg, size_t task, int worker)
 {
     struct sdg_inspection *r = arg;
     (void)worker;
-    sdg_count_nonfinite(&r->values[task], &r->file.entries[task].tensor);
+    sdg_count_values(&r->values[task], &r->file.entries[task].tensor);
 }
 
-static void scan(struct sdg_inspection *r)
+static void sum_values(struct sdg_inspection *r)
 {
-    r->values = calloc(r->file.count + 1, sizeof *r->values);
-    if (!r->values) {
-        r->status =
-            sdg_fail(&r->verdict, SDGEN_ERR_MEMORY, "%s: no memory for --scan", r->file.path);
-        return;
-    }
-    sdg_parallel_for(sdg_physical_cores(), r->file.count, scan_one, r);
     for (size_t i = 0; i < r->file.count; i++) {
-        r->nan += r->values[i].nan;
-        r->inf += r->values[i].inf;
-        r->bad_tensors += r->values[i].nan || r->values[i].inf;
+        const struct sdg_value_counts *v = &r->values[i];
+        const size_t count = sdg_tensor_count(&r->file.entries[i].tensor);
+        const bool bad = v->nan || v->inf;
+        r->sum.nan += v->nan;
+        r->sum.inf += v->inf;
+        r->sum.denormal += v->denormal;
+        r->sum.zero += v->zero;
+        r->bad_tensors += bad;
+        r->bad_used += bad && (!r->bound || r->binder.taken[i]);
+        r->zero_tensors += count > 1 && v->zero == count;
     }
+}
+
+static sdgen_status scan(struct sdg_inspection *r, sdgen_error *err)
+{
+    const int threads = sdg_physical_cores();
+    sdgen_status status;
+    r->values = calloc(r->file.count + 1, sizeof *r->values);
+    if (!r->values)
+        return sdg_fail(err, SDGEN_ERR_MEMORY, "%s: no memory for --scan", r->file.path);
+    sdg_parallel_for(threads, r->file.count, scan_one, r);
+    sum_values(r);
+    SDG_TRY(sdg_twins_find(&r->twins, &r->file, threads, err));
     size_t unknown;
-    if (r->file.form == SDG_FORM_TORCH_ZIP && r->status == SDGEN_OK)
-        r->status = sdg_zip_check_crcs(&unknown, r->file.path, r->file.maps[0].data,
-                                       r->file.maps[0].size, sdg_physical_cores(), &r->verdict);
-    if (r->bad_tensors && r->status == SDGEN_OK)
-        r->status = sdg_fail(&r->verdict, SDGEN_ERR_MODEL,
-                             "%s: %zu NaN and %zu infinite values in %zu tensors: pictures will be "
-                             "black; get the file anew",
-                             r->file.path, r->nan, r->inf, r->bad_tensors);
+    if (r->file.form == SDG_FORM_TORCH_ZIP)
+        SDG_TRY(sdg_zip_check_crcs(&unknown, r->file.path, r->file.maps[0].data,
+                                   r->file.maps[0].size, threads, err));
+    if (r->bad_used)
+        SDG_TRY(sdg_fail(err, SDGEN_ERR_MODEL,
+                         "%s: %zu NaN and %zu infinite values in %zu tensors: pictures will be "
+                         "black; get the file anew",
+                         r->file.path, r->sum.nan, r->sum.inf, r->bad_tensors));
+fail:
+    return status;
+}
+
+/* ---- pickles ---- */
+
+/* What the pickles of a single file would do; of a file that could not be opened, too. The map must
+ * stay as long as the scan, whose names lie in it. */
+static void scan_pickles(struct sdg_scan *s, struct sdg_filemap *map, const char *path)
+{
+    sdgen_error ignored; /* an archive that cannot be read has been refused before */
+    *s = (struct sdg_scan) {0};
+    if (sdg_filemap_open(map, path, &ignored) != SDGEN_OK) return;
+    if (sdg_scan_file(s, path, map->data, map->size, &ignored) != SDGEN_OK && !s->pickle_count)
+        sdg_scan_free(s);
 }
 
 static void inspection_destroy(struct sdg_inspection *r)
 {
     free(r->values);
+    sdg_twins_free(&r->twins);
+    sdg_scan_free(&r->pickles);
+    sdg_filemap_close(&r->pickle_map);
     sdg_filebinder_destroy(&r->binder);
     sdg_weights_close(&r->file);
     free(r);
 }
 
 /* ---- the command ---- */
+
+static int refuse(const struct sdg_inspect_options *o, const sdgen_error *error)
+{
+    struct sdg_scan pickles;
+    struct sdg_filemap map = {.fd = -1};
+    scan_pickles(&pickles, &map, o->path);
+    if (o->json)
+        sdg_inspect_json_refused(o->path, error, &pickles);
+    else
+        sdg_inspect_text_refused(o->path, error, &pickles, o->verbose);
+    sdg_scan_free(&pickles);
+    sdg_filemap_close(&map);
+    fflush(stdout);
+    return sdg_say_failure("%s", error->text);
+}
+
+static void examine(struct sdg_inspection *r, const struct sdg_inspect_options *o)
+{
+    struct sdg_hashjob *job =
+        o->no_hash || r->file.map_count != 1 ? NULL : sdg_hashjob_start(o->path);
+    sdg_family_find(&r->finding, &r->file);
+    count_components(r);
+    judge(r);
+    if (o->scan) {
+        sdgen_error error;
+        const sdgen_status status = scan(r, &error);
+        if (status != SDGEN_OK && r->status == SDGEN_OK) {
+            r->status = status;
+            r->verdict = error;
+        }
+    }
+    if (r->file.map_count == 1) scan_pickles(&r->pickles, &r->pickle_map, o->path);
+    if (!o->no_hash) sdg_filehashes_of(&r->hashes, &r->file);
+    sdg_hashjob_wait(job, r->hash);
+    sdg_hashjob_free(job);
+    sdg_inspect_advise(r);
+}
 
 int sdg_cmd_inspect(int argc, char **argv)
 {
@@ -184,25 +254,19 @@ int sdg_cmd_inspect(int argc, char **argv)
     if (!o.path) return sdg_say_usage("name a weight file; see sdgen inspect --help");
     struct sdg_inspection *r = calloc(1, sizeof *r);
     if (!r) return sdg_say_failure("out of memory");
+    r->pickle_map.fd = -1;
     sdgen_error error;
     if (sdg_weights_open(&r->file, o.path, &error) != SDGEN_OK ||
         sdg_keys_canonical(&r->file, &error) != SDGEN_OK) {
-        if (o.json) sdg_inspect_json_error(o.path, &error);
         inspection_destroy(r);
-        return sdg_say_failure("%s", error.text);
+        return refuse(&o, &error);
     }
-    struct sdg_hashjob *job = o.no_hash ? NULL : sdg_hashjob_start(o.path);
-    sdg_family_find(&r->finding, &r->file);
-    count_components(r);
-    judge(r);
-    if (o.scan) scan(r);
-    sdg_hashjob_wait(job, r->hash);
-    sdg_hashjob_free(job);
+    examine(r, &o);
     if (o.json)
         sdg_inspect_json(r);
     else
         sdg_inspect_text(r, o.verbose);
-    const int exit_status = r->status == SDGEN_OK ? SDG_EXIT_OK : SDG_EXIT_FAILURE;
+    const int exit_status = (int)r->condition;
     inspection_destroy(r);
     if (fflush(stdout) != 0 || ferror(stdout)) return sdg_say_failure("cannot write the report");
     return exit_status;

@@ -144,17 +144,55 @@ static void add_scan(cJSON *root, const struct sdg_inspection *r)
 {
     if (!r->values) return;
     cJSON *o = cJSON_AddObjectToObject(root, "scan");
-    add_number(o, "nan", r->nan);
-    add_number(o, "inf", r->inf);
-    cJSON *list = cJSON_AddArrayToObject(o, "tensors");
+    add_number(o, "nan", r->sum.nan);
+    add_number(o, "inf", r->sum.inf);
+    add_number(o, "denormal", r->sum.denormal);
+    add_number(o, "zero", r->sum.zero);
+    cJSON *list = cJSON_AddArrayToObject(o, "tensors"),
+          *zeros = cJSON_AddArrayToObject(o, "all_zero");
+    cJSON *twins = cJSON_AddArrayToObject(o, "duplicates");
     for (size_t i = 0; i < r->file.count; i++) {
-        if (!r->values[i].nan && !r->values[i].inf) continue;
+        const struct sdg_value_counts *v = &r->values[i];
+        const struct sdg_entry *e = &r->file.entries[i];
+        const size_t count = sdg_tensor_count(&e->tensor);
+        if (count > 1 && v->zero == count) cJSON_AddItemToArray(zeros, cJSON_CreateString(e->name));
+        if (v->nan || v->inf) {
+            cJSON *item = cJSON_CreateObject();
+            cJSON_AddItemToArray(list, item);
+            cJSON_AddStringToObject(item, "name", e->name);
+            add_number(item, "nan", v->nan);
+            add_number(item, "inf", v->inf);
+        }
+        if (r->twins.of && r->twins.of[i] != i) {
+            cJSON *item = cJSON_CreateObject();
+            cJSON_AddItemToArray(twins, item);
+            cJSON_AddStringToObject(item, "name", e->name);
+            cJSON_AddStringToObject(item, "is", r->file.entries[r->twins.of[i]].name);
+        }
+    }
+}
+
+static void add_advice(cJSON *root, const struct sdg_inspection *r)
+{
+    cJSON *list = cJSON_AddArrayToObject(root, "commands");
+    for (int i = 0; i < r->advice_count; i++) {
         cJSON *item = cJSON_CreateObject();
         cJSON_AddItemToArray(list, item);
-        cJSON_AddStringToObject(item, "name", r->file.entries[i].name);
-        add_number(item, "nan", r->values[i].nan);
-        add_number(item, "inf", r->values[i].inf);
+        cJSON_AddStringToObject(item, "to", r->advice[i].purpose);
+        cJSON_AddStringToObject(item, "command", r->advice[i].command);
     }
+}
+
+static void add_hashes(cJSON *root, const struct sdg_inspection *r)
+{
+    char brief[11];
+    if (r->hash[0]) {
+        snprintf(brief, sizeof brief, "%.10s", r->hash);
+        cJSON_AddStringToObject(root, "sha256", r->hash);
+        cJSON_AddStringToObject(root, "model_hash", brief);
+    }
+    if (r->hashes.old[0]) cJSON_AddStringToObject(root, "old_hash", r->hashes.old);
+    if (r->hashes.addnet[0]) cJSON_AddStringToObject(root, "addnet_hash", r->hashes.addnet);
 }
 
 static void print(cJSON *root)
@@ -174,29 +212,33 @@ void sdg_inspect_json(const struct sdg_inspection *r)
     for (int i = 0; i < r->finding.evidence_count; i++)
         cJSON_AddItemToArray(evidence, cJSON_CreateString(r->finding.evidence[i]));
     cJSON_AddBoolToObject(root, "ok", r->status == SDGEN_OK);
+    cJSON_AddStringToObject(root, "condition",
+                            r->condition == SDG_CONDITION_OK           ? "ok"
+                            : r->condition == SDG_CONDITION_REPAIRABLE ? "repairable"
+                                                                       : "refused");
     if (r->status != SDGEN_OK) cJSON_AddStringToObject(root, "error", r->verdict.text);
-    if (r->hash[0]) {
-        char brief[11];
-        snprintf(brief, sizeof brief, "%.10s", r->hash);
-        cJSON_AddStringToObject(root, "sha256", r->hash);
-        cJSON_AddStringToObject(root, "model_hash", brief);
-    }
+    add_hashes(root, r);
     add_components(root, r);
     add_plans(root, r);
     add_facts(root, r);
     cJSON *metadata = cJSON_AddObjectToObject(root, "metadata");
     for (size_t i = 0; i < r->file.metadata_count; i++)
         cJSON_AddStringToObject(metadata, r->file.metadata[i].key, r->file.metadata[i].value);
+    sdg_inspect_pickles_json(root, &r->pickles);
     add_binding(root, r);
     add_scan(root, r);
+    add_advice(root, r);
     print(root);
 }
 
-void sdg_inspect_json_error(const char *path, const sdgen_error *error)
+void sdg_inspect_json_refused(const char *path, const sdgen_error *error,
+                              const struct sdg_scan *pickles)
 {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "file", path);
     cJSON_AddBoolToObject(root, "ok", false);
+    cJSON_AddStringToObject(root, "condition", "refused");
     cJSON_AddStringToObject(root, "error", error->text);
+    sdg_inspect_pickles_json(root, pickles);
     print(root);
 }

@@ -29,9 +29,7 @@ static const char *grouped(char text[NUMBER_SIZE], size_t n)
     return text;
 }
 
-/* Names come from strangers: what could steer a terminal is shown as '?'. At most `cut` bytes, and
- * no character in halves; 0: all. */
-static void put_clean(const char *s, size_t cut)
+void sdg_inspect_put(const char *s, size_t cut)
 {
     const size_t length = strlen(s);
     size_t shown = cut && length > cut ? cut : length;
@@ -55,7 +53,7 @@ __attribute__((format(printf, 2, 3))) static void row(const char *label, const c
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     printf("  %-13s", label);
-    put_clean(text, 0);
+    sdg_inspect_put(text, 0);
     putchar('\n');
 }
 
@@ -67,7 +65,7 @@ static void list_cut(size_t shown, size_t count)
 static void print_head(const struct sdg_inspection *r)
 {
     char count[NUMBER_SIZE];
-    put_clean(r->file.path, 0);
+    sdg_inspect_put(r->file.path, 0);
     putchar('\n');
     row("form", "%s, %.1f MiB, %s tensors", sdg_form_name(r->file.form),
         (double)sdg_weights_bytes(&r->file) / (1 << 20), grouped(count, r->file.count));
@@ -77,6 +75,20 @@ static void print_head(const struct sdg_inspection *r)
     if (r->hash[0]) {
         row("SHA-256", "%s", r->hash);
         row("model hash", "%.10s", r->hash);
+    }
+    if (r->hashes.old[0]) row("old hash", "%s", r->hashes.old);
+    if (r->hashes.addnet[0]) row("addnet hash", "%.*s", SDG_ADDNET_DIGITS, r->hashes.addnet);
+}
+
+/* Under which licence, as the metadata says. */
+static void print_licence(const struct sdg_inspection *r)
+{
+    static const char *const keys[] = {"modelspec.license", "license", "general.license"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const char *text = sdg_weights_metadata(&r->file, keys[i]);
+        if (!text || !*text) continue;
+        row("licence", "%.200s", text);
+        return;
     }
 }
 
@@ -186,9 +198,9 @@ static void print_metadata(const struct sdg_inspection *r, bool verbose)
     for (; i < count && (verbose || i < LIST_CUT); i++) {
         const char *key = r->file.metadata[i].key;
         fputs("    ", stdout);
-        put_clean(key, verbose ? 0 : VALUE_CUT);
+        sdg_inspect_put(key, verbose ? 0 : VALUE_CUT);
         printf("%*s  ", (int)(strlen(key) < widest ? widest - strlen(key) : 0), "");
-        put_clean(r->file.metadata[i].value, verbose ? 0 : VALUE_CUT);
+        sdg_inspect_put(r->file.metadata[i].value, verbose ? 0 : VALUE_CUT);
         putchar('\n');
     }
     list_cut(i, count);
@@ -200,7 +212,7 @@ static void print_problems(const struct sdg_filebinder *b, bool verbose)
     for (; i < b->problem_count && (verbose || i < LIST_CUT); i++) {
         char text[LINE_SIZE * 2];
         fputs("    ", stdout);
-        put_clean(sdg_bind_problem_text(text, sizeof text, &b->problems[i]), 0);
+        sdg_inspect_put(sdg_bind_problem_text(text, sizeof text, &b->problems[i]), 0);
         putchar('\n');
     }
     list_cut(i, b->missing + b->misshaped);
@@ -217,24 +229,21 @@ static void print_tensors(const struct sdg_inspection *r, bool verbose)
     for (size_t i = 0; i < r->file.count && (verbose || shown < LIST_CUT); i++) {
         if (r->binder.taken[i] || sdg_is_leftover(r->file.entries[i].name)) continue;
         fputs("    unused: ", stdout);
-        put_clean(r->file.entries[i].name, 0);
+        sdg_inspect_put(r->file.entries[i].name, 0);
         putchar('\n');
         shown++;
     }
     list_cut(shown, r->unused);
 }
 
-static void print_scan(const struct sdg_inspection *r, bool verbose)
+static void print_bad(const struct sdg_inspection *r, bool verbose)
 {
     size_t shown = 0;
-    if (!r->values) return;
-    if (!r->bound) putchar('\n');
-    row("values", "%zu NaN, %zu infinite, in %zu tensors", r->nan, r->inf, r->bad_tensors);
     for (size_t i = 0; i < r->file.count && (verbose || shown < LIST_CUT); i++) {
-        const struct sdg_nonfinite *v = &r->values[i];
+        const struct sdg_value_counts *v = &r->values[i];
         if (!v->nan && !v->inf) continue;
         fputs("    ", stdout);
-        put_clean(r->file.entries[i].name, 0);
+        sdg_inspect_put(r->file.entries[i].name, 0);
         printf(": %zu NaN, %zu infinite of %zu\n", v->nan, v->inf,
                sdg_tensor_count(&r->file.entries[i].tensor));
         shown++;
@@ -242,22 +251,97 @@ static void print_scan(const struct sdg_inspection *r, bool verbose)
     list_cut(shown, r->bad_tensors);
 }
 
+static void print_zeros(const struct sdg_inspection *r, bool verbose)
+{
+    size_t shown = 0;
+    for (size_t i = 0; i < r->file.count && (verbose || shown < LIST_CUT); i++) {
+        const size_t count = sdg_tensor_count(&r->file.entries[i].tensor);
+        if (count < 2 || r->values[i].zero != count) continue;
+        fputs("    all zero: ", stdout);
+        sdg_inspect_put(r->file.entries[i].name, 0);
+        putchar('\n');
+        shown++;
+    }
+    list_cut(shown, r->zero_tensors);
+}
+
+static void print_twins(const struct sdg_inspection *r, bool verbose)
+{
+    size_t shown = 0;
+    if (!r->twins.count) return;
+    row("duplicates", "%zu tensors, %.1f MiB, are equal to another one", r->twins.count,
+        (double)r->twins.bytes / (1 << 20));
+    for (size_t i = 0; i < r->file.count && (verbose || shown < LIST_CUT); i++) {
+        if (r->twins.of[i] == i) continue;
+        fputs("    ", stdout);
+        sdg_inspect_put(r->file.entries[i].name, 0);
+        fputs(" is ", stdout);
+        sdg_inspect_put(r->file.entries[r->twins.of[i]].name, 0);
+        putchar('\n');
+        shown++;
+    }
+    list_cut(shown, r->twins.count);
+}
+
+static void print_scan(const struct sdg_inspection *r, bool verbose)
+{
+    char denormal[NUMBER_SIZE], zero[NUMBER_SIZE];
+    if (!r->values) return;
+    if (!r->bound) putchar('\n');
+    row("values",
+        "%zu NaN, %zu infinite, in %zu tensors; %s denormal, %s zero, %zu tensors all zero",
+        r->sum.nan, r->sum.inf, r->bad_tensors, grouped(denormal, r->sum.denormal),
+        grouped(zero, r->sum.zero), r->zero_tensors);
+    print_bad(r, verbose);
+    print_zeros(r, verbose);
+    print_twins(r, verbose);
+}
+
+static void print_verdict(const struct sdg_inspection *r)
+{
+    static const char *const conditions[] = {[SDG_CONDITION_OK] = "ok",
+                                             [SDG_CONDITION_REFUSED] = "refused",
+                                             [SDG_CONDITION_REPAIRABLE] = "repairable"};
+    printf("\n  %-13s%s: ", "verdict", conditions[r->condition]);
+    if (r->status != SDGEN_OK)
+        sdg_inspect_put(r->verdict.text, 0);
+    else if (r->finding.kind == SDG_KIND_VAE)
+        fputs("a VAE, for --vae", stdout);
+    else if (r->bad_tensors)
+        fputs("broken numbers, but only where nobody reads them", stdout);
+    else
+        fputs(r->has_vae || r->finding.taesd_decoder ? "runs: give it with -m"
+                                                     : "runs with a VAE beside it: -m and --vae",
+              stdout);
+    putchar('\n');
+    for (int i = 0; i < r->advice_count; i++) {
+        printf("  %-13s", r->advice[i].purpose);
+        sdg_inspect_put(r->advice[i].command, 0);
+        putchar('\n');
+    }
+}
+
 void sdg_inspect_text(const struct sdg_inspection *r, bool verbose)
 {
     print_head(r);
+    print_licence(r);
     print_components(r);
     print_plans(r);
     print_facts(r);
     print_metadata(r, verbose);
+    sdg_inspect_pickles_text(&r->pickles, verbose);
     print_tensors(r, verbose);
     print_scan(r, verbose);
+    print_verdict(r);
+}
+
+void sdg_inspect_text_refused(const char *path, const sdgen_error *error,
+                              const struct sdg_scan *pickles, bool verbose)
+{
+    (void)error; /* said on stderr, as by every command */
+    if (!pickles->pickle_count) return;
+    sdg_inspect_put(path, 0);
     putchar('\n');
-    printf("  %-13s", "verdict");
-    if (r->status != SDGEN_OK)
-        put_clean(r->verdict.text, 0);
-    else if (r->finding.kind == SDG_KIND_VAE)
-        printf("a VAE, for --vae");
-    else
-        printf(r->has_vae ? "runs: give it with -m" : "runs with a VAE beside it: -m and --vae");
-    putchar('\n');
+    sdg_inspect_pickles_text(pickles, verbose);
+    printf("\n  %-13srefused\n", "verdict");
 }

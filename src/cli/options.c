@@ -21,8 +21,9 @@ static const struct sdg_arg inspect_args[] = {
     {.name = "scan",
      .kind = SDG_ARG_FLAG,
      .at = INSPECT(scan),
-     .brief = "look at every value for NaN and infinity",
-     .more = "Reads the whole file."},
+     .brief = "look at every value: NaN, infinity, zeros, copies",
+     .more = "Reads the whole file, and checks the checksums that a zip archive keeps of its "
+             "parts."},
     {.name = "json", .kind = SDG_ARG_FLAG, .at = INSPECT(json), .brief = "print one JSON object"},
     {.name = "no-hash",
      .kind = SDG_ARG_FLAG,
@@ -41,9 +42,10 @@ static const struct sdg_arg inspect_args[] = {
 static const struct sdg_command inspect = {
     .name = "inspect",
     .synopsis = "[options] FILE",
-    .brief = "Tells what a weight file holds and whether sdgen can use it. Nothing in it is "
-             "executed.",
-    .notes = "Exit status: 0 the file can be used, 1 it is refused or broken, 2 wrong usage.",
+    .brief = "Tells what a weight file holds, whether sdgen can use it, what its pickles would do, "
+             "and which command runs or repairs it. Nothing in it is executed.",
+    .notes = "Exit status: 0 the file can be used, 1 it is refused or broken, 2 wrong usage, 3 it "
+             "can be used with what the report names.",
     .args = inspect_args,
     .run = sdg_cmd_inspect,
 };

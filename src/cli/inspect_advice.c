@@ -1,0 +1,110 @@
+/* inspect_advice.c - what can be done with an inspected file, as commands to copy. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/inspect.h"
+
+/* A word of a shell command: as it is, or in single quotes. */
+static void put_word(char *command, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-./,+=@:%";
+    size_t used = strlen(command);
+    const bool quote = !word[0] || word[strspn(word, plain)];
+    if (used + 4 * strlen(word) + 4 >= SDG_ADVICE_SIZE) word = "FILE";
+    if (quote) command[used++] = '\'';
+    for (; *word; word++) {
+        if (quote && *word == '\'') {
+            memcpy(command + used, "'\\'", 3);
+            used += 3;
+        }
+        command[used++] = *word;
+    }
+    if (quote) command[used++] = '\'';
+    command[used] = 0;
+}
+
+/* "before FILE after", the file's path as a shell takes it. */
+static void advise(struct sdg_inspection *r, const char *purpose, const char *before,
+                   const char *after)
+{
+    if (r->advice_count == SDG_ADVICE_MAX) return;
+    struct sdg_advice *a = &r->advice[r->advice_count++];
+    a->purpose = purpose;
+    snprintf(a->command, sizeof a->command, "%s ", before);
+    put_word(a->command, r->file.path);
+    const size_t used = strlen(a->command);
+    snprintf(a->command + used, sizeof a->command - used, "%s", after);
+}
+
+static const char *input_flags(enum sdg_extra extra)
+{
+    switch (extra) {
+    case SDG_EXTRA_INPAINT: return " -i PICTURE --mask MASK";
+    case SDG_EXTRA_EDIT: return " -i PICTURE";
+    case SDG_EXTRA_DEPTH: return " --depth DEPTH";
+    default: return "";
+    }
+}
+
+/* A checkpoint, whole or without some network. */
+static void advise_checkpoint(struct sdg_inspection *r)
+{
+    char after[SDG_ADVICE_SIZE / 2];
+    const struct sdg_finding *f = &r->finding;
+    const bool vae = f->vae || f->taesd_decoder;
+    snprintf(after, sizeof after, "%s%s -p \"a cat\"", vae ? "" : " --vae VAE",
+             input_flags(f->extra));
+    advise(r, "run", "sdgen -m", after);
+    r->condition = vae ? SDG_CONDITION_OK : SDG_CONDITION_REPAIRABLE;
+}
+
+static void advise_unet(struct sdg_inspection *r)
+{
+    const struct sdg_finding *f = &r->finding;
+    const bool xl = f->family == SDG_FAMILY_SDXL;
+    advise(r, "run", "sdgen -m CHECKPOINT --unet", " -p \"a cat\"");
+    if (xl)
+        advise(r, "run", "sdgen --unet", " --clip-l CLIP_L --clip-g CLIP_G --vae VAE -p \"a cat\"");
+    r->condition = SDG_CONDITION_REPAIRABLE;
+}
+
+/* Copies of weights that nobody reads: EMA beside the plain ones, twins, leftovers of training. */
+static void advise_smaller(struct sdg_inspection *r)
+{
+    const bool ema = r->bound && sdg_has_ema(&r->file);
+    if (r->condition == SDG_CONDITION_REFUSED) return;
+    if (r->bad_tensors && !r->bad_used)
+        advise(r, "repair", "sdgen convert --prune", " repaired.safetensors");
+    else if (ema)
+        advise(r, "make smaller", "sdgen convert --prune", " pruned.safetensors");
+    if (r->pickles.pickle_count) advise(r, "make safe", "sdgen convert", " converted.safetensors");
+}
+
+void sdg_inspect_advise(struct sdg_inspection *r)
+{
+    r->condition = SDG_CONDITION_REFUSED;
+    if (r->status == SDGEN_OK || r->finding.kind == SDG_KIND_UNET) switch (r->finding.kind) {
+        case SDG_KIND_CHECKPOINT: advise_checkpoint(r); break;
+        case SDG_KIND_UNET: advise_unet(r); break;
+        case SDG_KIND_VAE:
+            advise(r, "run", "sdgen -m CHECKPOINT --vae", " -p \"a cat\"");
+            r->condition = SDG_CONDITION_OK;
+            break;
+        default: break;
+        }
+    if (r->finding.kind == SDG_KIND_TAESD) {
+        advise(r, "run", "sdgen -m CHECKPOINT --taesd", " -p \"a cat\"");
+        r->condition = SDG_CONDITION_OK;
+    }
+    if (r->finding.kind == SDG_KIND_TEXT_ENCODER) {
+        advise(r, "run", "sdgen -m CHECKPOINT --clip-l", " -p \"a cat\"");
+        r->condition = SDG_CONDITION_OK;
+    }
+    if (r->bad_used) r->condition = SDG_CONDITION_REFUSED;
+    if (r->bad_tensors && !r->bad_used && r->condition == SDG_CONDITION_OK)
+        r->condition = SDG_CONDITION_REPAIRABLE;
+    if (r->condition == SDG_CONDITION_REFUSED) r->advice_count = 0;
+    advise_smaller(r);
+}
