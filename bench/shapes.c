@@ -134,17 +134,13 @@ static void walk_cross_attention(struct walk *w, size_t heads)
     add_linear(w->list, w->n, t, c, c, true, 1);
 }
 
+/* The two as operations of their own; the network does both strip by strip (sdg_op_feed_forward),
+ * so that what lies between them stays in a cache. */
 static void walk_feed_forward(struct walk *w)
 {
-    enum { FEED_FORWARD_TOKENS = 4096 }; /* images that go through together (unet_blocks.c) */
     const size_t t = w->size * w->size, c = w->width;
-    const size_t fit = t < FEED_FORWARD_TOKENS ? FEED_FORWARD_TOKENS / t : 1;
-    const size_t most = fit < w->n ? fit : w->n;
-    const int times = (int)((w->n + most - 1) / most);
-    for (int i = 0; i < times; i++) {
-        add_layered(w->list, BENCH_GEGLU, most, t, c, 4 * c);
-        add_linear(w->list, most, t, 4 * c, c, true, 1);
-    }
+    add_layered(w->list, BENCH_GEGLU, w->n, t, c, 4 * c);
+    add_linear(w->list, w->n, t, 4 * c, c, true, 1);
 }
 
 static void walk_transformer(struct walk *w, int level, int depth, int heads)

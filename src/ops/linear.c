@@ -1,4 +1,5 @@
-/* linear.c - linear layers (and 1x1 convolutions, which are the same thing on channels-last maps).
+/* linear.c - linear layers (and 1x1 convolutions, which are the same thing on channels-last maps),
+ * alone, together and as a transformer's feed-forward.
  *
  * y = x W^T + b is one matrix product over the tokens of all images. x is read where it lies if it
  * is what the product reads; else a strip of tokens at a time is prepared first: normalised,
