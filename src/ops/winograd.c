@@ -12,7 +12,8 @@
  * never exist as a whole. Small blocks keep the sums in a core's second cache: twice or four times
  * as many tiles were slower. But transforming weights takes the instructions of 5 tiles of products
  * (4x4), or of 10 (2x2, bf16), so where there is enough work for all threads a task takes several
- * blocks, one after the other under the same weights.
+ * blocks, one after the other under the same weights; not so many that the third cache would lose
+ * their inputs before the next panel.
  *
  * Tiles are rows of A, which do not know each other: neither blocks and their groups nor strips
  * nor other images can change a bit. */
@@ -24,7 +25,8 @@ enum {
     STRIP_BYTES = 40 << 20, /* of V */
     MOST_TILES = 56,        /* of a block */
     MOST_BLOCKS = 4,        /* of a task */
-    LEAST_TASKS = 8,        /* for each thread, if a task is to have more than one */
+    LEAST_TASKS = 8,        /* for each thread, if a task is to have more than one; */
+    GROUP_BYTES = 8 << 20,  /* then the most of V that one reads, which panel after panel reads */
     SLICE_BYTES = 1280,     /* of a tile's channels at a time */
     LINE = SDG_ARENA_ALIGN
 };
@@ -90,7 +92,10 @@ static size_t blocks_of_task(const struct winograd *g, size_t tiles)
     const size_t threads = g->c->o->threads > 1 ? (size_t)g->c->o->threads : 1;
     const size_t blocks = (tiles + MOST_TILES - 1) / MOST_TILES;
     const size_t fit = blocks * g->c->panels.count / (LEAST_TASKS * threads);
-    const size_t most = fit < MOST_BLOCKS ? fit : MOST_BLOCKS;
+    const size_t v = MOST_TILES * g->points * g->slices.count * g->slices.size;
+    const size_t cached = GROUP_BYTES / (v * sdg_matmul_element(g->mul));
+    size_t most = fit < MOST_BLOCKS ? fit : MOST_BLOCKS;
+    if (most > cached) most = cached;
     return most < 1 ? 1 : most < blocks ? most : blocks;
 }
 
