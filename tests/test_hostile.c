@@ -133,6 +133,21 @@ static void test_cut_files(void **state)
     }
 }
 
+/* Checksums of zip entries count as not computed: a turned bit would go no further. */
+static void forget_checksums(struct test_bytes *b)
+{
+    for (size_t i = 0; i + 46 <= b->size; i++)
+        if (memcmp(b->data + i, "PK\1\2", 4) == 0) memset(b->data + i + 16, 0, 4);
+}
+
+/* Inside of padding one byte in 16 is enough. */
+static bool is_padding(const struct test_bytes *b, size_t at)
+{
+    static const uint8_t zero[64];
+    return at >= 32 && at + 32 <= b->size && at % 16 != 0 &&
+           memcmp(b->data + at - 32, zero, sizeof zero) == 0;
+}
+
 /* Refused or read, never worse. */
 static void test_turned_bits(void **state)
 {
@@ -140,9 +155,12 @@ static void test_turned_bits(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof whole_files / sizeof *whole_files; i++) {
         struct test_bytes b = {0};
-        size_t refused = 0;
+        size_t refused = 0, turned = 0;
         test_bytes_read(&b, whole_files[i]);
+        forget_checksums(&b);
         for (size_t at = 0; at < b.size; at++) {
+            if (is_padding(&b, at)) continue;
+            turned++;
             for (size_t k = 0; k < sizeof masks; k++) {
                 sdgen_error err = {0};
                 b.data[at] ^= masks[k];
@@ -153,7 +171,7 @@ static void test_turned_bits(void **state)
                 b.data[at] ^= masks[k];
             }
         }
-        assert_true(refused > b.size); /* most bits matter */
+        assert_true(refused > turned); /* most bits matter */
         test_bytes_free(&b);
     }
 }

@@ -21,7 +21,7 @@ KEY = 94000000000000  # like the address of an object
 
 def raw(tensor):
     """The bytes of the storage below a tensor."""
-    return bytes(tensor.untyped_storage())
+    return torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage()).numpy().tobytes()
 
 
 def counted(tensor):
