@@ -19,7 +19,8 @@
 #   asan      make check under the address and undefined-behaviour sanitizers
 #   tsan      make check under clang's thread sanitizer
 #   aarch64   make check for 64-bit ARM under qemu-user
-#   fuzz      every fuzz target for FUZZ_SECONDS (600)
+#   hostile   the payloads of the hostile pickles do run in Python, and the file of them is what its maker makes
+#   fuzz      every fuzz target for 10 million inputs or FUZZ_SECONDS (900)
 #
 # Packages beyond those of check.sh: sh tools/setup.sh full. Logs go to $BUILD/full. The last line is
 # "N passed, N failed, N skipped", counted in steps.
@@ -57,9 +58,14 @@ step_clang() { make -j"$(nproc)" CC=clang BUILD="$BUILD/clang" test-programs && 
 step_asan() { make asan; }
 step_tsan() { make tsan; }
 step_aarch64() { sh tools/check_aarch64.sh; }
-step_fuzz() { FUZZ_SECONDS=${FUZZ_SECONDS:-600} make fuzz; }
+step_hostile() {
+    python -W ignore tools/make_hostile_pickles.py --prove "$BUILD/hostile.tsv" &&
+        grep -v '^#' "$BUILD/hostile.tsv" | cut -f 1-3 >"$BUILD/hostile.made" &&
+        grep -v '^#' tests/golden/hostile.tsv | cut -f 1-3 | cmp - "$BUILD/hostile.made"
+}
+step_fuzz() { FUZZ_SECONDS=${FUZZ_SECONDS:-900} FUZZ_RUNS=${FUZZ_RUNS:-10000000} make fuzz; }
 
-[ $# -gt 0 ] || set -- check live tokens prompts infotext samplers image ckpt writers fullsize forms families clang asan tsan aarch64 fuzz
+[ $# -gt 0 ] || set -- check live tokens prompts infotext samplers image ckpt writers fullsize forms families clang asan tsan aarch64 hostile fuzz
 make -s -j"$(nproc)" test-programs || exit 1
 passed=0
 failed=0
