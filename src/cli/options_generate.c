@@ -84,7 +84,8 @@ static const struct sdg_arg generate_args[] = {
      .more = "The form in which a processor reads the weights is kept as a file, about as large as "
              "the model, in DIR or in $XDG_CACHE_HOME/sdgen/packs (~/.cache/sdgen/packs); the next "
              "start maps it instead of packing again, and programs that run at once share its "
-             "memory. One file for each model and way of computing; a changed model replaces its "
+             "memory, and --max-ram reads from it what does not fit, ready to be multiplied. One "
+             "file for each model and way of computing; a changed model replaces its "
              "own. What is stale or damaged is made anew. -v says where the file is. The picture "
              "is the same, bit for bit.",
      .rare = true},
