@@ -198,7 +198,7 @@ static void bad_loads_are_refused(void **state)
     } cases[] = {
         {{.model_path = NULL}, "-m"},
         {{.model_path = "/no/such/file"}, "/no/such/file: cannot open: No such file"},
-        {{.model_path = "/tmp"}, "is a directory"},
+        {{.model_path = "src"}, "holds neither a model"},
         {{.model_path = "LICENSE"}, "LICENSE"},
         {{.model_path = MODEL, .isa = "sse9"}, "--isa sse9: no such tier"},
         {{.model_path = MODEL, .max_ram = "lots"}, "--max-ram lots: no amount of memory"},
