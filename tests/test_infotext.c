@@ -60,7 +60,8 @@ static char *make(int i)
         .model = field(i, "model"),
         .vae_hash = field(i, "vae_hash"),
         .vae = field(i, "vae"),
-        .clip_skip = (int)number(i, "clip_skip"),
+        /* 1 is the model's own, which is not said */
+        .clip_skip = number(i, "clip_skip") > 1 ? (int)number(i, "clip_skip") : 0,
         .has_eta = field(i, "eta") != NULL,
         .eta = number(i, "eta"),
         .eta_name = field(i, "eta_name"),

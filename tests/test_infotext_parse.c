@@ -184,6 +184,13 @@ static void random_run(struct sdg_infotext *info, uint64_t *r)
     info->discard_penultimate = next_random(r) % 4 == 0;
     info->schedule_min = maybe(r), info->schedule_max = maybe(r), info->schedule_rho = maybe(r);
     info->gits_coefficient = maybe(r);
+    if (next_random(r) % 4 == 0) info->image_cfg = 1.5;
+    if (next_random(r) % 4 == 0) info->refiner = "sd_xl_refiner", info->refiner_switch = 0.8;
+    if (next_random(r) % 2 == 0) info->refiner_hash = "7440042bbd";
+    if (next_random(r) % 4 == 0) info->original_width = 4096, info->original_height = 2048;
+    if (next_random(r) % 4 == 0)
+        info->crop_left = 7, info->target_width = 1, info->target_height = 9;
+    if (next_random(r) % 4 == 0) info->has_scores = true, info->aesthetic_score = 6.5;
     if (next_random(r) % 4 == 0) info->tile_width = 512, info->tile_height = 256;
     info->tile_overlap = maybe(r);
     if (next_random(r) % 4 == 0) info->spacing = "trailing";
@@ -249,7 +256,7 @@ static cJSON *wanted(const struct sdg_infotext *i)
     add_real(o, "Variation seed strength", i->subseed_strength > 0, i->subseed_strength);
     add_whole(o, "Seed resize from-1", i->resize_width, i->resize_width);
     add_whole(o, "Seed resize from-2", i->resize_height, i->resize_height);
-    add_whole(o, "Clip skip", i->clip_skip > 1, i->clip_skip);
+    add_whole(o, "Clip skip", i->clip_skip > 0, i->clip_skip);
     add_whole(o, "ENSD", i->ensd, i->ensd);
     add_text(o, "RNG", i->rng);
     add_text(o, "Emphasis", i->emphasis);
@@ -276,6 +283,20 @@ static cJSON *wanted(const struct sdg_infotext *i)
     add_text(o, "Prediction", i->prediction);
     add_text(o, "Timestep spacing", i->spacing);
     add_real(o, "GITS coefficient", i->gits_coefficient > 0, i->gits_coefficient);
+    add_real(o, "Image CFG scale", i->image_cfg > 0, i->image_cfg);
+    add_text(o, "Refiner",
+             !i->refiner       ? NULL
+             : i->refiner_hash ? "sd_xl_refiner [7440042bbd]"
+                               : "sd_xl_refiner");
+    add_real(o, "Refiner switch at", i->refiner != NULL, i->refiner_switch);
+    add_whole(o, "Original size-1", i->original_width, i->original_width);
+    add_whole(o, "Original size-2", i->original_height, i->original_height);
+    add_whole(o, "Crop left", i->crop_left, i->crop_left);
+    add_whole(o, "Crop top", i->crop_top, i->crop_top);
+    add_whole(o, "Target size-1", i->target_width, i->target_width);
+    add_whole(o, "Target size-2", i->target_height, i->target_height);
+    add_real(o, "Aesthetic score", i->has_scores, i->aesthetic_score);
+    add_real(o, "Negative aesthetic score", i->has_scores, i->negative_aesthetic_score);
     add_whole(o, "VAE tile size-1", i->tile_width, i->tile_width);
     add_whole(o, "VAE tile size-2", i->tile_height, i->tile_height);
     add_real(o, "VAE tile overlap", i->tile_width, i->tile_overlap);

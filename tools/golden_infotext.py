@@ -30,7 +30,8 @@ Old prompt editing timelines|Noise Schedule|Discard penultimate sigma|Schedule m
 Eta|Eta DDIM|Sigma churn|Sigma tmin|Sigma tmax|Sigma noise|UniPC variant|UniPC skip type|UniPC order|
 UniPC lower order final|Skip Early CFG|NGMS|NGMS all steps|Batch size|Batch pos|Version|Solver variant|Solver order|
 Lower order final|Midpoint|CFG rescale|Guidance start|Guidance end|Like|Prompt language|Prediction|Timestep spacing|
-GITS coefficient|Sigmas|Timesteps|VAE tile size-1|VAE tile size-2|VAE tile overlap|
+GITS coefficient|Sigmas|Timesteps|Image CFG scale|Refiner|Refiner switch at|Original size-1|Original size-2|Crop left|Crop top|
+Target size-1|Target size-2|Aesthetic score|Negative aesthetic score|VAE tile size-1|VAE tile size-2|VAE tile overlap|
 Batch noise""".replace("\n", "").split("|")
 
 

@@ -211,6 +211,28 @@ static void choose_vae(struct work *w)
     mark(w, SDG_FIELD_VAE);
 }
 
+/* A1111 writes "name [hash]". */
+static void choose_refiner(struct work *w)
+{
+    char text[256];
+    const char *value = sdg_settings_value(&w->picture.settings, SDG_FIELD_REFINER);
+    if (!value) return;
+    snprintf(text, sizeof text, "%s", value);
+    struct sdg_wanted wanted = {.name = text};
+    char *bracket = strrchr(text, '[');
+    if (bracket && bracket > text && text[strlen(text) - 1] == ']') {
+        text[strlen(text) - 1] = 0;
+        bracket[-1] = 0;
+        wanted.hash = bracket + 1;
+    }
+    bool found = sdg_rerun_given(&w->rerun, "refiner");
+    if (found)
+        compare(w->user.load.refiner_path, "refiner", wanted.hash);
+    else
+        found = w->folder_count && find_file(w, "refiner", "refiner", &wanted);
+    if (found) mark(w, SDG_FIELD_REFINER); /* else reported with the rest */
+}
+
 /* ---- the command ---- */
 
 /* Is there anything that a terminal would obey? */
@@ -268,6 +290,7 @@ static int go(struct work *w)
     int end = choose_model(w);
     if (end != GO_ON) return end;
     choose_vae(w);
+    choose_refiner(w);
     sdg_rerun_words(&w->rerun);
     for (size_t i = 0; i < w->passed.count; i++) sdg_words_add(words, w->passed.at[i]);
     if (words->failed) return sdg_say_failure("out of memory");

@@ -142,6 +142,12 @@ static void plain_fields(struct sdg_rerun *r, unsigned takes)
         {SDG_FIELD_SPACING, "timestep-spacing", 0},
         {SDG_FIELD_GITS_COEFFICIENT, "gits-coefficient", 0},
         {SDG_FIELD_LANGUAGE, "prompt-language", 0},
+        {SDG_FIELD_IMAGE_CFG, "image-cfg-scale", 0},
+        {SDG_FIELD_REFINER_SWITCH, "refiner-switch", 0},
+        {SDG_FIELD_CROP_LEFT, "crop-left", 0},
+        {SDG_FIELD_CROP_TOP, "crop-top", 0},
+        {SDG_FIELD_AESTHETIC, "aesthetic-score", 0},
+        {SDG_FIELD_NEGATIVE_AESTHETIC, "negative-aesthetic-score", 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *value = value_of(r, rows[i].field);
@@ -308,11 +314,23 @@ static void solver(struct sdg_rerun *r)
 
 /* ---- noise ---- */
 
+/* Two fields, one option: "512x768". False where they are not there. */
+static bool add_size(struct sdg_rerun *r, enum sdg_field width, enum sdg_field height,
+                     const char *option)
+{
+    char size[64];
+    const char *w = value_of(r, width), *h = value_of(r, height);
+    if (!w || !h) return false;
+    snprintf(size, sizeof size, "%.20sx%.20s", w, h);
+    add(r, option, size);
+    mark(r, width);
+    mark(r, height);
+    return true;
+}
+
 static void variation(struct sdg_rerun *r)
 {
     const char *strength = value_of(r, SDG_FIELD_SUBSEED_STRENGTH);
-    char size[64];
-    const char *w = value_of(r, SDG_FIELD_RESIZE_WIDTH), *h = value_of(r, SDG_FIELD_RESIZE_HEIGHT);
     if (strength && strtod(strength, NULL) > 0) {
         add_field(r, SDG_FIELD_SUBSEED, "variation-seed");
         add_field(r, SDG_FIELD_SUBSEED_STRENGTH, "variation-strength");
@@ -320,23 +338,15 @@ static void variation(struct sdg_rerun *r)
         mark(r, SDG_FIELD_SUBSEED);
         mark(r, SDG_FIELD_SUBSEED_STRENGTH);
     }
-    if (!w || !h) return;
-    snprintf(size, sizeof size, "%.20sx%.20s", w, h);
-    add(r, "seed-resize", size);
-    mark(r, SDG_FIELD_RESIZE_WIDTH);
-    mark(r, SDG_FIELD_RESIZE_HEIGHT);
+    add_size(r, SDG_FIELD_RESIZE_WIDTH, SDG_FIELD_RESIZE_HEIGHT, "seed-resize");
 }
 
-static void tiles(struct sdg_rerun *r)
+static void sizes(struct sdg_rerun *r)
 {
-    char size[64];
-    const char *w = value_of(r, SDG_FIELD_TILE_WIDTH), *h = value_of(r, SDG_FIELD_TILE_HEIGHT);
-    if (!w || !h) return;
+    add_size(r, SDG_FIELD_ORIGINAL_WIDTH, SDG_FIELD_ORIGINAL_HEIGHT, "original-size");
+    add_size(r, SDG_FIELD_TARGET_WIDTH, SDG_FIELD_TARGET_HEIGHT, "target-size");
+    if (!add_size(r, SDG_FIELD_TILE_WIDTH, SDG_FIELD_TILE_HEIGHT, "vae-tile-size")) return;
     if (!sdg_rerun_given(r, "vae-tiling")) sdg_words_add(&r->words, "--vae-tiling");
-    snprintf(size, sizeof size, "%.20sx%.20s", w, h);
-    add(r, "vae-tile-size", size);
-    mark(r, SDG_FIELD_TILE_WIDTH);
-    mark(r, SDG_FIELD_TILE_HEIGHT);
     add_field(r, SDG_FIELD_TILE_OVERLAP, "vae-tile-overlap");
 }
 
@@ -394,7 +404,7 @@ void sdg_rerun_words(struct sdg_rerun *r)
     plain_fields(r, takes);
     seed(r);
     variation(r);
-    tiles(r);
+    sizes(r);
 }
 
 /* ---- what is left ---- */

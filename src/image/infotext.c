@@ -58,7 +58,7 @@ static void put(FILE *out, const char *key, const char *value)
 __attribute__((format(printf, 3, 4))) static void put_format(FILE *out, const char *key,
                                                              const char *format, ...)
 {
-    char value[64];
+    char value[320];
     va_list args;
     va_start(args, format);
     vsnprintf(value, sizeof value, format, args);
@@ -111,6 +111,7 @@ static void put_common(FILE *out, const struct sdg_infotext *info)
     put(out, "Sampler", info->sampler);
     put(out, "Schedule type", info->schedule);
     put_number(out, "CFG scale", info->cfg_scale);
+    put_positive(out, "Image CFG scale", info->image_cfg);
     put_format(out, "Seed", "%" PRId64, info->seed);
     put_size(out, "Size", info->width, info->height);
     put(out, "Model hash", info->model_hash);
@@ -122,7 +123,7 @@ static void put_common(FILE *out, const struct sdg_infotext *info)
         put_number(out, "Variation seed strength", info->subseed_strength);
     }
     put_size(out, "Seed resize from", info->resize_width, info->resize_height);
-    if (info->clip_skip > 1) put_format(out, "Clip skip", "%d", info->clip_skip);
+    if (info->clip_skip > 0) put_format(out, "Clip skip", "%d", info->clip_skip);
     if (info->ensd) put_format(out, "ENSD", "%" PRId64, info->ensd);
     put(out, "RNG", info->rng);
 }
@@ -152,6 +153,11 @@ static void put_extras(FILE *out, const struct sdg_infotext *info)
     put_positive(out, "Skip Early CFG", info->skip_early);
     put_positive(out, "NGMS", info->ngms);
     put_true(out, "NGMS all steps", info->ngms_all_steps);
+    if (info->refiner && info->refiner_hash)
+        put_format(out, "Refiner", "%.200s [%s]", info->refiner, info->refiner_hash);
+    else
+        put(out, "Refiner", info->refiner);
+    if (info->refiner) put_number(out, "Refiner switch at", info->refiner_switch);
 }
 
 /* Keys of our own. */
@@ -169,6 +175,14 @@ static void put_own(FILE *out, const struct sdg_infotext *info)
     if (info->has_interval) {
         put_number(out, "Guidance start", info->guidance_start);
         put_number(out, "Guidance end", info->guidance_end);
+    }
+    put_size(out, "Original size", info->original_width, info->original_height);
+    put_positive(out, "Crop left", info->crop_left);
+    put_positive(out, "Crop top", info->crop_top);
+    put_size(out, "Target size", info->target_width, info->target_height);
+    if (info->has_scores) {
+        put_number(out, "Aesthetic score", info->aesthetic_score);
+        put_number(out, "Negative aesthetic score", info->negative_aesthetic_score);
     }
     put_size(out, "VAE tile size", info->tile_width, info->tile_height);
     if (info->tile_width > 0) put_number(out, "VAE tile overlap", info->tile_overlap);

@@ -19,7 +19,7 @@ struct sdg_infotext {
     int64_t subseed;                                 /* written when subseed_strength > 0 */
     double subseed_strength;
     int resize_width, resize_height; /* "Seed resize from", pixels */
-    int clip_skip;                   /* A1111's count, under any program; written when > 1 */
+    int clip_skip;                   /* A1111's count, under any program; 0: the model's own */
     int64_t ensd;
     const char *rng;      /* "NV" or "CPU" */
     const char *emphasis; /* "None" when brackets were read literally, "No norm", ... */
@@ -55,6 +55,14 @@ struct sdg_infotext {
 
     int tile_width, tile_height; /* pixels, where the VAE decoded tiles; else 0 */
     double tile_overlap;
+
+    double image_cfg;                   /* of models that edit a picture; else 0 */
+    const char *refiner, *refiner_hash; /* name without extension */
+    double refiner_switch;
+    /* What SDXL was told, where the user said it (pixels; scores where there is a refiner). */
+    int original_width, original_height, crop_left, crop_top, target_width, target_height;
+    bool has_scores;
+    double aesthetic_score, negative_aesthetic_score;
 
     bool joint; /* the batch drew from one stream: it can only be repeated as a whole */
     int batch_size, batch_pos; /* written with joint; position from 0 */

@@ -270,6 +270,7 @@ sdgen_status sdgen_load(sdgen_engine **engine, const sdgen_load_params *params, 
     if (params->refiner_path) SDG_TRY(open_refiner(e, params, error));
     e->model_hash = sdg_hashjob_start(params->model_path ? params->model_path : params->unet_path);
     if (params->vae_path) e->vae_hash = sdg_hashjob_start(params->vae_path);
+    if (params->refiner_path) e->refiner_hash = sdg_hashjob_start(params->refiner_path);
     report_load(params, 1, 3);
     SDG_TRY(sdg_tokenizer_create(&e->tokenizer, error));
     report_load(params, 2, 3);
@@ -292,6 +293,7 @@ void sdgen_free(sdgen_engine *engine)
     if (!engine) return;
     sdg_hashjob_free(engine->model_hash);
     sdg_hashjob_free(engine->vae_hash);
+    sdg_hashjob_free(engine->refiner_hash);
     sdg_tokenizer_destroy(engine->tokenizer);
     sdg_packs_destroy(engine->packs);
     sdg_packcache_close(&engine->cache);

@@ -26,8 +26,8 @@ struct sdgen_engine {
     size_t base_bytes;               /* sdg_memory_base, when the model was opened */
     struct sdg_memory_state *memory; /* with a limit */
     struct sdg_log log;
-    struct sdg_hashjob *model_hash,
-        *vae_hash; /* SHA-256 of the files, computed beside other work */
+    struct sdg_hashjob *model_hash, *vae_hash,
+        *refiner_hash; /* SHA-256 of the files, computed beside other work */
 };
 
 /* The files that its models lie in. Returns how many. */

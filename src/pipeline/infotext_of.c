@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "image/infotext.h"
+#include "pipeline/autoencoder.h"
 
 /* The file's name without directory and extension, cut at size. */
 static void stem_of(char *stem, size_t size, const char *path)
@@ -19,7 +20,8 @@ static void stem_of(char *stem, size_t size, const char *path)
 
 /* Names and hashes of the files, for the time of a call. */
 struct files {
-    char model[256], vae[256], model_hash[SDG_SHA256_HEX], vae_hash[SDG_SHA256_HEX];
+    char model[256], vae[256], refiner[256];
+    char model_hash[SDG_SHA256_HEX], vae_hash[SDG_SHA256_HEX], refiner_hash[SDG_SHA256_HEX];
 };
 
 static void put_files(struct sdg_infotext *info, struct files *f, const struct sdgen_engine *e)
@@ -137,19 +139,49 @@ static void put_noise(struct sdg_infotext *info, const struct sdg_plan *plan, in
     info->batch_pos = index % plan->batch;
 }
 
-/* As A1111 counts, and only where the user chose: SD2 and SDXL leave out a layer unasked. */
-static int clip_skip_of(const struct sdg_plan *plan)
+/* Counted from 1 as A1111 does, and only where the user chose something else than the model's own:
+ * SD2 and SDXL leave out a layer unasked. */
+static int clip_skip_of(const struct sdgen_engine *e, const struct sdg_plan *plan)
 {
-    return plan->params->clip_skip ? plan->encoders.of[0].take.skip + 1 : 0;
+    const int asked = plan->params->clip_skip;
+    if (!asked || plan->encoders.of[0].take.skip == e->model.takes[0].skip) return 0;
+    return asked - plan->convention->clip_skip_first + 1;
 }
 
 static void put_tiles(struct sdg_infotext *info, const struct sdgen_engine *e,
                       const struct sdg_plan *plan)
 {
-    const size_t factor = (size_t)sdg_vae_factor(&e->model.vae.config);
+    const size_t factor = (size_t)sdg_latent_factor(&e->model);
     info->tile_width = (int)(plan->tiling.w * factor);
     info->tile_height = (int)(plan->tiling.h * factor);
     info->tile_overlap = plan->tiling.overlap;
+}
+
+/* What only some families are told. */
+static void put_family(struct sdg_infotext *info, struct files *f, const struct sdgen_engine *e,
+                       const struct sdg_plan *plan)
+{
+    const sdgen_image_params *a = plan->params;
+    if (plan->guides_picture) info->image_cfg = a->image_cfg_scale;
+    if (e->refiner) {
+        stem_of(f->refiner, sizeof f->refiner, e->refiner->file.path);
+        sdg_hashjob_wait(e->refiner_hash, f->refiner_hash);
+        f->refiner_hash[SDG_MODEL_HASH_DIGITS] = 0;
+        info->refiner = f->refiner;
+        info->refiner_hash = f->refiner_hash[0] ? f->refiner_hash : NULL;
+        info->refiner_switch = a->refiner_switch;
+    }
+    if (e->model.facts.label == SDG_LABEL_NONE) return;
+    info->original_width = a->original_width;
+    info->original_height = a->original_height;
+    info->crop_left = a->crop_left;
+    info->crop_top = a->crop_top;
+    info->target_width = a->target_width;
+    info->target_height = a->target_height;
+    info->has_scores = (e->refiner || e->model.facts.label == SDG_LABEL_REFINER) &&
+                       (a->aesthetic_score != 6 || a->negative_aesthetic_score != 2.5);
+    info->aesthetic_score = a->aesthetic_score;
+    info->negative_aesthetic_score = a->negative_aesthetic_score;
 }
 
 char *sdg_plan_infotext(const struct sdgen_engine *e, const struct sdg_plan *plan, int index)
@@ -162,7 +194,7 @@ char *sdg_plan_infotext(const struct sdgen_engine *e, const struct sdg_plan *pla
         .steps = plan->steps,
         .width = (int)plan->width,
         .height = (int)plan->height,
-        .clip_skip = clip_skip_of(plan),
+        .clip_skip = clip_skip_of(e, plan),
         .like = plan->convention->like == SDG_LIKE_A1111 ? NULL : plan->convention->name,
     };
     put_files(&info, &files, e);
@@ -172,5 +204,6 @@ char *sdg_plan_infotext(const struct sdgen_engine *e, const struct sdg_plan *pla
     put_guidance(&info, plan);
     put_noise(&info, plan, index);
     put_tiles(&info, e, plan);
+    put_family(&info, &files, e, plan);
     return sdg_infotext_make(&info);
 }
