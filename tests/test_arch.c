@@ -246,6 +246,41 @@ static void test_heads(void **state)
     }
 }
 
+/* A folder's configuration says the number of heads; one that makes no sense is not listened to. */
+static void test_configured_heads(void **state)
+{
+    static const struct {
+        const char *text;
+        int heads[4], middle;
+    } cases[] = {
+        {"{\"attention_head_dim\": [5, 10, 20, 20]}", {5, 10, 20, 20}, 20},
+        {"{\"attention_head_dim\": 8, \"num_attention_heads\": [4, 4, 4, 16]}", {4, 4, 4, 16}, 16},
+        {"{\"attention_head_dim\": 4, \"num_attention_heads\": null}", {4, 4, 4, 4}, 4},
+        {"{\"attention_head_dim\": [5, 10, 20]}", {8, 8, 8, 8}, 8},
+        {"{\"attention_head_dim\": 7}", {8, 8, 8, 8}, 8},
+        {"{\"attention_head_dim\": [0, -1, 1, 1]}", {8, 8, 8, 8}, 8},
+        {"[]", {8, 8, 8, 8}, 8},
+    };
+    struct test_blank b;
+    struct sdg_weights w;
+    struct sdg_unet_config unet;
+    (void)state;
+    test_blank_begin(&b);
+    test_blank_model(&b, NULL, &test_sd15_unet, NULL);
+    open_blank(&w, &b);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct sdg_sidetext text = {"config.json", cases[i].text};
+        w.texts = &text;
+        w.text_count = 1;
+        EXPECT_OK(sdg_arch_unet(&unet, &w, UNET, &err));
+        for (int l = 0; l < 4; l++) assert_int_equal(unet.heads[l], cases[i].heads[l]);
+        assert_int_equal(unet.middle_heads, cases[i].middle);
+    }
+    w.texts = NULL;
+    sdg_weights_close(&w);
+    test_blank_remove(&b);
+}
+
 /* No single tensor that is missing or has another shape may bend the plan: the binder is to say
  * what is wrong with it, not the plan. Only three widths are in one tensor alone. */
 static void test_one_bad_tensor_bends_no_plan(void **state)
@@ -514,6 +549,7 @@ int main(void)
         cmocka_unit_test(test_unets_of_other_forms),
         cmocka_unit_test(test_families),
         cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_configured_heads),
         cmocka_unit_test(test_one_bad_tensor_bends_no_plan),
         cmocka_unit_test(test_one_bad_tensor_bends_no_vae),
         cmocka_unit_test(test_vaes_of_other_forms),

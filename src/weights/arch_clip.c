@@ -7,9 +7,9 @@
  * second encoder, or the width, or what the caller knows. */
 #include <stdio.h>
 #include <string.h>
-#include <cjson/cJSON.h>
 
 #include "weights/arch.h"
+#include "weights/arch_config.h"
 #include "weights/arch_names.h"
 #include "weights/family.h"
 #include "weights/keys.h"
@@ -32,31 +32,11 @@ static int count_layers(const struct sdg_weights *w, const char *prefix)
 
 enum { CLIP_L_WIDTH = 768 };
 
-/* hidden_act in the folder's config.json: true with the activation when it says one that CLIP has.
- */
-static bool configured(enum sdg_activation *activation, const struct sdg_weights *w,
-                       const char *prefix)
-{
-    char name[64];
-    const char *part = "";
-    for (size_t e = 0; e < w->count && !part[0]; e++)
-        if (sdg_name_after(w->entries[e].name, prefix)) part = w->entries[e].part;
-    snprintf(name, sizeof name, "%.40s%sconfig.json", part, part[0] ? "/" : "");
-    const char *text = sdg_weights_text(w, name);
-    cJSON *config = text ? cJSON_Parse(text) : NULL;
-    const cJSON *act = cJSON_GetObjectItemCaseSensitive(config, "hidden_act");
-    const bool quick = cJSON_IsString(act) && strcmp(act->valuestring, "quick_gelu") == 0;
-    const bool exact = cJSON_IsString(act) && strcmp(act->valuestring, "gelu") == 0;
-    *activation = quick ? SDG_QUICK_GELU : SDG_GELU;
-    cJSON_Delete(config);
-    return quick || exact;
-}
-
 static enum sdg_activation activation_of(const struct sdg_weights *w, const char *prefix, int width,
                                          bool openclip)
 {
     enum sdg_activation said;
-    if (configured(&said, w, prefix)) return said;
+    if (sdg_config_activation(&said, w, prefix)) return said;
     return sdg_text_is_openclip(w, prefix) || strcmp(prefix, SDG_KEY_CLIP_1) == 0 ||
                    width > CLIP_L_WIDTH || (width != CLIP_L_WIDTH && openclip)
                ? SDG_GELU

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "weights/arch.h"
+#include "weights/arch_config.h"
 #include "weights/arch_names.h"
 
 enum {
@@ -300,6 +301,7 @@ sdgen_status sdg_arch_unet(struct sdg_unet_config *c, const struct sdg_weights *
     SDG_TRY(read_widths(c, first, &s, w, prefix, err));
     SDG_TRY(read_transformers(c, &s, w, prefix, err));
     read_sources(c, first, &s, w, prefix);
+    if (sdg_config_heads(c, w, prefix)) return SDGEN_OK;
     for (int l = 0; l < c->levels; l++) {
         const int blocks = c->blocks[l];
         SDG_TRY(
