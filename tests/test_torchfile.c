@@ -321,15 +321,14 @@ static void test_checksums(void **state)
 
 enum { HUGE_COUNT = 1200000000 }; /* f32: 4.8 GB */
 
-/* Writes `head`, 4.8 GB of nothing and `tail` into a file with a hole. */
-static bool write_huge(const struct test_bytes *head, const struct test_bytes *tail)
+/* Writes `head` and 4.8 GB of zeros, but for the last number, into a file with a hole. */
+static bool write_huge(const struct test_bytes *head)
 {
     test_file_write(path, head);
     FILE *f = fopen(path, "r+b");
     assert_non_null(f);
     bool written = fseeko(f, (off_t)head->size + 4ll * HUGE_COUNT - 4, SEEK_SET) == 0 &&
-                   fwrite("\0\0\xc0\x3f", 1, 4, f) == 4 && /* the last is 1.5 */
-                   fwrite(tail->data, 1, tail->size, f) == tail->size;
+                   fwrite("\0\0\xc0\x3f", 1, 4, f) == 4; /* 1.5 */
     written &= fclose(f) == 0;
     return written;
 }
@@ -341,13 +340,13 @@ static void test_huge_legacy(void **state)
                           "\200\2}X\1\0\0\0actorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storage"
                           "ctorch\nFloatStorage\nX\1\0\0\0005X\3\0\0\0cpuJ\0\214\206GNtQK\0"
                           "J\0\214\206G\205K\1\205\211}tRs.\200\2]X\1\0\0\0005a.";
-    struct test_bytes b = {0}, nothing = {0};
+    struct test_bytes b = {0};
     struct sdg_weights w;
     (void)state;
     test_bytes_add(&b, before, sizeof before - 1);
     test_bytes_add(&b, object, sizeof object - 1);
     test_bytes_number(&b, HUGE_COUNT, 8);
-    if (write_huge(&b, &nothing)) {
+    if (write_huge(&b)) {
         sdgen_error err = {0};
         if (sdg_weights_open(&w, path, &err) != SDGEN_OK) fail_msg("%s", err.text);
         const struct sdg_tensor *t = &sdg_weights_find(&w, "a")->tensor;
