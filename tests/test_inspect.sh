@@ -102,6 +102,10 @@ says 1 "tensors that are all zero, and copies of another one" "3 tensors all zer
 inspect --scan --json "$tmp/zeros"; status=$?
 says 1 "in JSON too" '"all_zero":.*first' '"duplicates":.*{' '"condition":.*refused'
 
+zeros model.diffusion_model.out.2.weight model.diffusion_model.out.2.scale_weight
+inspect "$tmp/zeros"; status=$?
+says 1 "scaled 8-bit weights are refused, not read wrong" "8-bit numbers with scales beside them"
+
 # ---- pickles ----
 torch=$TOP/tests/golden/torch
 inspect "$torch/leftovers.ckpt"; status=$?

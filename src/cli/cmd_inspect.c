@@ -121,6 +121,8 @@ static void count_unused(struct sdg_inspection *r)
 static void judge(struct sdg_inspection *r)
 {
     const enum sdg_kind kind = r->finding.kind;
+    r->status = sdg_family_check_scales(&r->file, &r->verdict);
+    if (r->status != SDGEN_OK) return;
     if (kind != SDG_KIND_CHECKPOINT && kind != SDG_KIND_VAE) {
         r->status = sdg_family_check(&r->finding, &r->file, &r->verdict);
         return;

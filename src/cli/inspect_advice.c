@@ -82,26 +82,31 @@ static void advise_smaller(struct sdg_inspection *r)
     if (r->pickles.pickle_count) advise(r, "make safe", "sdgen convert", " converted.safetensors");
 }
 
+static void advise_kind(struct sdg_inspection *r)
+{
+    static const struct {
+        enum sdg_kind kind;
+        const char *flag;
+    } parts[] = {
+        {SDG_KIND_VAE, "--vae"}, {SDG_KIND_TAESD, "--taesd"}, {SDG_KIND_TEXT_ENCODER, "--clip-l"}};
+    const enum sdg_kind kind = r->finding.kind;
+    if (kind == SDG_KIND_CHECKPOINT) advise_checkpoint(r);
+    if (kind == SDG_KIND_UNET) advise_unet(r);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        char before[64];
+        if (parts[i].kind != kind) continue;
+        snprintf(before, sizeof before, "sdgen -m CHECKPOINT %s", parts[i].flag);
+        advise(r, "run", before, " -p \"a cat\"");
+        r->condition = SDG_CONDITION_OK;
+    }
+}
+
 void sdg_inspect_advise(struct sdg_inspection *r)
 {
+    /* A part of a model is no checkpoint, but of use. */
+    const bool usable = r->status == SDGEN_OK || r->status == SDGEN_ERR_ARG;
     r->condition = SDG_CONDITION_REFUSED;
-    if (r->status == SDGEN_OK || r->finding.kind == SDG_KIND_UNET) switch (r->finding.kind) {
-        case SDG_KIND_CHECKPOINT: advise_checkpoint(r); break;
-        case SDG_KIND_UNET: advise_unet(r); break;
-        case SDG_KIND_VAE:
-            advise(r, "run", "sdgen -m CHECKPOINT --vae", " -p \"a cat\"");
-            r->condition = SDG_CONDITION_OK;
-            break;
-        default: break;
-        }
-    if (r->finding.kind == SDG_KIND_TAESD) {
-        advise(r, "run", "sdgen -m CHECKPOINT --taesd", " -p \"a cat\"");
-        r->condition = SDG_CONDITION_OK;
-    }
-    if (r->finding.kind == SDG_KIND_TEXT_ENCODER) {
-        advise(r, "run", "sdgen -m CHECKPOINT --clip-l", " -p \"a cat\"");
-        r->condition = SDG_CONDITION_OK;
-    }
+    if (usable) advise_kind(r);
     if (r->bad_used) r->condition = SDG_CONDITION_REFUSED;
     if (r->bad_tensors && !r->bad_used && r->condition == SDG_CONDITION_OK)
         r->condition = SDG_CONDITION_REPAIRABLE;

@@ -304,3 +304,18 @@ sdgen_status sdg_family_check(const struct sdg_finding *f, const struct sdg_weig
                     strchr("AEI", f->name[0]) ? "an" : "a", f->name,
                     part ? "no whole model" : "which sdgen does not run yet", all, f->remedy);
 }
+
+/* ComfyUI, comfy/ops.py (scaled_fp8_ops): "x.weight" in 8 bits, "x.scale_weight", and a tensor that
+ * says so. */
+sdgen_status sdg_family_check_scales(const struct sdg_weights *w, sdgen_error *err)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        const char *name = w->entries[i].stored;
+        if (!fits(name, ENDS, ".scale_weight") && !fits(name, ENDS, "scaled_fp8")) continue;
+        return sdg_fail(err, SDGEN_ERR_MODEL,
+                        "%s: its weights are 8-bit numbers with scales beside them (%s), which "
+                        "sdgen does not read; take the file in f16, bf16 or plain fp8",
+                        w->path, name);
+    }
+    return SDGEN_OK;
+}

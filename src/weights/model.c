@@ -39,6 +39,7 @@ static sdgen_status open_source(struct source *s, const char *path, const char *
     sdgen_status status;
     SDG_TRY(sdg_weights_open_variant(s->file, path, variant, err));
     SDG_TRY(sdg_keys_canonical(s->file, err));
+    SDG_TRY(sdg_family_check_scales(s->file, err));
     sdg_family_find(&s->finding, s->file);
     SDG_TRY(sdg_filebinder_init(&s->binder, s->file, log, err));
     s->binder.keeper = s->file;
