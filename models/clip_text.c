@@ -182,16 +182,3 @@ void sdg_clip_encode(struct sdg_ops *o, float *hidden, float *pooled, const int3
     if (take->pooled) pool(o, pooled, x, ids, m, n, t);
     sdg_arena_release(o->work, mark);
 }
-
-void sdg_clip_forward(struct sdg_ops *o, float *y, const int32_t *ids, const struct sdg_clip *m,
-                      size_t n, size_t t, int skip)
-{
-    sdg_clip_forward_hiding(o, y, ids, NULL, m, n, t, skip);
-}
-
-void sdg_clip_forward_hiding(struct sdg_ops *o, float *y, const int32_t *ids, const uint8_t *hidden,
-                             const struct sdg_clip *m, size_t n, size_t t, int skip)
-{
-    const struct sdg_clip_take take = {.skip = skip};
-    sdg_clip_encode(o, y, NULL, ids, hidden, m, n, t, &take);
-}

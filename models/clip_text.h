@@ -59,13 +59,4 @@ void sdg_clip_encode(struct sdg_ops *o, float *hidden, float *pooled, const int3
                      const uint8_t *masked, const struct sdg_clip *m, size_t n, size_t t,
                      const struct sdg_clip_take *take);
 
-/* y [n][t][width] = final_norm(output of layer `layers - skip`); skip 0 is the last layer ("clip
- * skip 1" as A1111 counts). */
-void sdg_clip_forward(struct sdg_ops *o, float *y, const int32_t *ids, const struct sdg_clip *m,
-                      size_t n, size_t t, int skip);
-
-/* The same under a mask. */
-void sdg_clip_forward_hiding(struct sdg_ops *o, float *y, const int32_t *ids, const uint8_t *hidden,
-                             const struct sdg_clip *m, size_t n, size_t t, int skip);
-
 #endif

@@ -18,7 +18,8 @@ void test_engine_init(struct test_engine *e, enum sdg_isa isa, int threads)
 
 void test_run_text(struct sdg_ops *o, const struct test_job *j)
 {
-    sdg_clip_forward(o, j->y, j->ids, &j->m->clip, j->n, j->h, (int)j->w);
+    const struct sdg_clip_take take = {.skip = (int)j->w};
+    sdg_clip_encode(o, j->y, NULL, j->ids, NULL, &j->m->clip, j->n, j->h, &take);
 }
 
 void test_run_unet(struct sdg_ops *o, const struct test_job *j)
