@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include "tests/support/checkpoint.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -268,7 +267,7 @@ static void add_values(struct walker *k, const char *full, const int64_t *shape,
     assert_non_null(halves);
     test_hash_weight(values, full, shape, rank);
     for (size_t i = 0; i < count; i++)
-        halves[transposed ? i % columns * rows + i / columns : i] = test_half_bits(values[i]);
+        halves[transposed ? i % columns * rows + i / columns : i] = sdg_half_from(values[i]);
     assert_int_equal(fwrite(halves, sizeof *halves, count, k->data), count);
     free(values);
     free(halves);

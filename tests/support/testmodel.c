@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "tests/support/testmodel.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -298,17 +297,6 @@ static void want_lookup(struct sdg_binder *self, const char *name, const int64_t
     *slot = e->tensor;
 }
 
-/* IEEE 754 binary16 of a number in its range: 11 significant bits, fewer below 2^-14. lrintf rounds
- * to nearest, ties to even; what it carries over the top bit goes to the exponent. */
-uint16_t test_half_bits(float x)
-{
-    int exponent;
-    const float m = frexpf(fabsf(x), &exponent); /* |x| = m 2^exponent, m in [0.5, 1) */
-    const long sign = signbit(x) ? 0x8000 : 0;
-    if (m == 0 || exponent < -13) return (uint16_t)(sign + lrintf(ldexpf(fabsf(x), 24)));
-    return (uint16_t)(sign + (exponent + 14) * 1024L + lrintf(ldexpf(m, 11)) - 1024);
-}
-
 static void want_written(struct sdg_binder *self, const char *name, const int64_t *shape, int rank,
                          unsigned flags, struct sdg_tensor *slot)
 {
@@ -327,7 +315,7 @@ static void want_written(struct sdg_binder *self, const char *name, const int64_
     assert_non_null(values);
     assert_non_null(halves);
     k->values(values, full, shape, rank);
-    for (size_t i = 0; k->dtype == SDG_F16 && i < count; i++) halves[i] = test_half_bits(values[i]);
+    for (size_t i = 0; k->dtype == SDG_F16 && i < count; i++) halves[i] = sdg_half_from(values[i]);
     const void *y = k->dtype == SDG_F16 ? (const void *)halves : values;
     assert_int_equal(fwrite(y, item, count, k->data), count);
     free(values);

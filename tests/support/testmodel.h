@@ -54,9 +54,6 @@ void test_model_write(const char *path, const struct test_layout *l);
 /* y [product of shape]: the tensor `name` (full single-file name), as test_hash_weight makes it. */
 typedef void (*test_values_fn)(float *y, const char *name, const int64_t *shape, int rank);
 
-/* IEEE 754 binary16 of a number in its range, to nearest, ties to even. */
-uint16_t test_half_bits(float x);
-
 /* A safetensors file of a header, without its length, and the data behind it. */
 void test_join_safetensors(const char *path, const char *header, FILE *data);
 
