@@ -50,7 +50,8 @@ void sdg_family_find(struct sdg_finding *f, const struct sdg_weights *w);
 SDGEN_MUST_CHECK sdgen_status sdg_family_check(const struct sdg_finding *f,
                                                const struct sdg_weights *w, sdgen_error *err);
 
-/* SDGEN_ERR_MODEL where tensors of 8 bits are to be multiplied by scales that are stored beside them
+/* SDGEN_ERR_MODEL where tensors of 8 bits are to be multiplied by scales that are stored beside
+ * them
  * ("scaled fp8"): read without them every number would be wrong. */
 SDGEN_MUST_CHECK sdgen_status sdg_family_check_scales(const struct sdg_weights *w,
                                                       sdgen_error *err);
