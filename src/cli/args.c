@@ -280,16 +280,20 @@ static int parse_short(struct walk *w)
     return GO_ON;
 }
 
+/* The first operand that has no value yet. */
 static int parse_operand(struct walk *w)
 {
     const char *word = w->argv[w->at];
+    const struct sdg_arg *last = NULL;
     for (const struct sdg_arg *a = w->command->args; a; a = sdg_arg_next(a)) {
         if (a->kind != SDG_ARG_OPERAND) continue;
         const char **field = (const char **)(void *)((char *)w->values + a->at);
-        if (*field) return sdg_say_usage("one %s at a time, not %s too", a->name, word);
+        last = a;
+        if (*field) continue;
         *field = word;
         return GO_ON;
     }
+    if (last) return sdg_say_usage("one %s at a time, not %s too", last->name, word);
     return sdg_say_usage("%s: is neither an option nor the value of one (put text with spaces in "
                          "quotes)",
                          word);

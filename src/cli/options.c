@@ -1,4 +1,5 @@
-/* options.c - every option of every command, once; those of `generate` are in options_generate.c.
+/* options.c - every option of every command, once; those of `generate` are in options_generate.c,
+ * of `convert` and `merge` in options_convert.c.
  * The rows are read by the parser, --help, the manual page and completion (args.h says how).
  * Spellings are those of stable-diffusion.cpp, with diffusers' and A1111's as aliases; ranges are
  * those the library accepts. */
@@ -202,8 +203,15 @@ static const struct sdg_command rerun = {
 
 /* ---- all of them ---- */
 
-static const struct sdg_command *const commands[] = {
-    &sdg_command_generate, &inspect, &tokens, &list, &info, &rerun, &sdg_command_bench};
+static const struct sdg_command *const commands[] = {&sdg_command_generate,
+                                                     &inspect,
+                                                     &sdg_command_convert,
+                                                     &sdg_command_merge,
+                                                     &tokens,
+                                                     &list,
+                                                     &info,
+                                                     &rerun,
+                                                     &sdg_command_bench};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 const struct sdg_command *sdg_command_at(int i)

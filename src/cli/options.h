@@ -39,6 +39,18 @@ struct sdg_rerun_options {
     int print;
 };
 
+struct sdg_convert_command {
+    const char *in, *out, *to, *keys, *type, *rules;
+    const char *vae, *unet, *clip_l, *clip_g;
+    int prune, ema, overwrite, quiet;
+};
+
+struct sdg_merge_command {
+    const char *out, *a, *b, *c, *method, *blocks, *type;
+    double alpha;
+    int merge_vae, prune, overwrite, quiet;
+};
+
 struct sdg_generate_options sdg_generate_defaults(void);
 
 /* Tables that the one of `generate` goes on with. */

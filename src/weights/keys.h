@@ -56,6 +56,8 @@ struct sdg_speller;
  * SDGEN_ERR_MEMORY. */
 SDGEN_MUST_CHECK sdgen_status sdg_speller_create(struct sdg_speller **speller,
                                                  const struct sdg_weights *w, sdgen_error *err);
+/* The only text encoder is OpenCLIP's, known by other evidence than names and width. */
+void sdg_speller_openclip(struct sdg_speller *speller);
 void sdg_speller_destroy(struct sdg_speller *speller); /* accepts NULL */
 /* False for a name of no network: spelt is the name itself then, without a folder. */
 bool sdg_speller_spell(struct sdg_spelt *spelt, const struct sdg_speller *speller,

@@ -192,6 +192,11 @@ sdgen_status sdg_speller_create(struct sdg_speller **speller, const struct sdg_w
     return SDGEN_OK;
 }
 
+void sdg_speller_openclip(struct sdg_speller *speller)
+{
+    speller->openclip[TEXT] = true;
+}
+
 void sdg_speller_destroy(struct sdg_speller *speller)
 {
     free(speller);
