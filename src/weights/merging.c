@@ -1,7 +1,6 @@
 /* merging.c - see merging.h. */
 #include "weights/merging.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "weights/arch_names.h"
@@ -10,10 +9,7 @@
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
-enum {
-    CHUNK = 1 << 16,  /* numbers at a time */
-    LET_GO = 16 << 20 /* numbers after which pages of B and C are let go */
-};
+enum { CHUNK = 1 << 12 /* numbers at a time */ };
 
 static const char *const networks[] = {SDG_KEY_UNET, SDG_KEY_VAE,    SDG_KEY_TAESD,
                                        SDG_KEY_CLIP, SDG_KEY_CLIP_0, SDG_KEY_CLIP_1};
@@ -25,8 +21,6 @@ struct merging {
     struct sdg_weights b, c;
     struct sdg_block_weights weights;
     bool mixed[NETWORKS];
-    size_t since;   /* numbers read since pages were let go */
-    float *xb, *xc; /* [CHUNK] */
 };
 
 static int network_of(const char *name)
@@ -80,35 +74,39 @@ static void add(float *y, const float *b, const float *c, double x, size_t count
     for (size_t i = 0; i < count; i++) y[i] = y[i] + factor * (b[i] - c[i]);
 }
 
-static void mix(struct merging *m, float *y, const struct sdg_entry *e, size_t first, size_t count)
+static void mix(const struct merging *m, float *y, const struct sdg_entry *e, size_t first,
+                size_t count)
 {
     const double x = sdg_block_weight(&m->weights, e->name);
     const struct sdg_tensor *b = &sdg_weights_find(&m->b, e->name)->tensor;
+    float xb[CHUNK], xc[CHUNK];
     const bool narrow = sdg_tensor_count(b) != sdg_tensor_count(&e->tensor);
     sdg_tensor_widen(y, &e->tensor, first, count);
-    fetch(m->xb, b, &e->tensor, y, first, count);
+    fetch(xb, b, &e->tensor, y, first, count);
     if (m->o->method == SDG_MERGE_ADD)
-        fetch(m->xc, &sdg_weights_find(&m->c, e->name)->tensor, &e->tensor, y, first, count);
+        fetch(xc, &sdg_weights_find(&m->c, e->name)->tensor, &e->tensor, y, first, count);
     if (m->o->method == SDG_MERGE_SUM)
-        sum(y, m->xb, x, count);
+        sum(y, xb, x, count);
     else
-        add(y, m->xb, m->xc, x, count);
+        add(y, xb, xc, x, count);
     if (!narrow) return;
-    sdg_tensor_widen(m->xb, &e->tensor, first, count);
-    keep_own(y, m->xb, &e->tensor, b, first, count);
+    sdg_tensor_widen(xb, &e->tensor, first, count);
+    keep_own(y, xb, &e->tensor, b, first, count);
 }
 
 static void values(void *user, float *y, const struct sdg_out *t, int part, size_t first,
                    size_t count)
 {
-    struct merging *m = user;
+    const struct merging *m = user;
     for (size_t at = 0; at < count; at += CHUNK)
         mix(m, y + at, t->parts[part], first + at, count - at < CHUNK ? count - at : CHUNK);
-    m->since += count;
-    if (m->since < LET_GO) return;
+}
+
+static void let_go(void *user)
+{
+    const struct merging *m = user;
     sdg_weights_let_go_all(&m->b);
     sdg_weights_let_go_all(&m->c);
-    m->since = 0;
 }
 
 /* ---- do they belong together ---- */
@@ -215,10 +213,6 @@ static sdgen_status open_others(struct merging *m, sdgen_error *err)
     }
     SDG_TRY(choose(m, err));
     SDG_TRY(sdg_block_weights_read(&m->weights, m->o->block_weights, m->o->alpha, &m->a.all, err));
-    m->xb = malloc(CHUNK * sizeof *m->xb);
-    m->xc = malloc(CHUNK * sizeof *m->xc);
-    if (!m->xb || !m->xc)
-        status = sdg_fail(err, SDGEN_ERR_MEMORY, "%s: out of memory", m->a.all.path);
 fail:
     return status;
 }
@@ -237,8 +231,6 @@ static void merging_destroy(struct merging *m)
     sdg_weights_close(&m->b);
     sdg_weights_close(&m->c);
     sdg_joined_close(&m->a);
-    free(m->xb);
-    free(m->xc);
 }
 
 sdgen_status sdg_merge(struct sdg_convert_result *r, const struct sdg_merge_options *o,
@@ -248,7 +240,7 @@ sdgen_status sdg_merge(struct sdg_convert_result *r, const struct sdg_merge_opti
     struct merging m = {.o = o};
     struct sdg_outputs outputs = {0};
     struct sdg_typing *typing = NULL;
-    struct sdg_out_stream s = {.values = values, .user = &m};
+    struct sdg_out_stream s = {.values = values, .let_go = let_go, .user = &m};
     struct sdg_join_options join = o->to.join;
     join.no_ema = o->method != SDG_MERGE_NONE;
     SDG_TRY(sdg_typing_create(&typing, o->to.type, o->to.rules, err));

@@ -46,9 +46,11 @@ const char *sdg_outputs_alone(const struct sdg_joined *j, const struct sdg_spell
 
 struct sdg_out_stream {
     const struct sdg_joined *from;
-    /* y[count] = the numbers of part `part` from number first on; NULL: those it has. */
+    /* y[count] = the numbers of part `part` from number first on, in any order and from several
+     * threads; NULL: those it has. */
     void (*values)(void *user, float *y, const struct sdg_out *t, int part, size_t first,
                    size_t count);
+    void (*let_go)(void *user); /* now and then: pages of other sources; or NULL */
     void *user;
     void (*progress)(void *user, double share); /* or NULL; 0 to 1 */
     void *progress_user;
@@ -56,7 +58,8 @@ struct sdg_out_stream {
     /* Kept by sdg_out_write. */
     uint64_t done, all, since; /* bytes written, to be written, written since pages were let go */
     size_t infinite;           /* numbers too large for the type they were given */
-    void *x, *y;               /* room for a piece */
+    int threads;
+    void *x, *y; /* room for a piece */
 };
 
 /* Room for pieces; all is the number of bytes that all files together will have. */

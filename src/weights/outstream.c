@@ -1,13 +1,17 @@
 /* outstream.c - the numbers of tensors, piece by piece from the file that is read to the one that
  * is written (see outputs.h). Pages of the source are let go as they are used up, so that a model
  * of any size passes through a few megabytes. */
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "weights/outputs.h"
 
 enum {
-    PIECE = 1 << 20,       /* numbers; whole blocks of any type */
+    PIECE = 1 << 20, /* numbers; whole blocks of any type */
+    TASK = 1 << 15,  /* numbers that one thread takes at a time */
+    TASKS = PIECE / TASK,
     RAW_PIECE = 4 << 20,   /* bytes */
     LET_GO_ALL = 64 << 20, /* bytes after which also the pages that tensors share are let go */
     HALF_INFINITE = 65520  /* what rounds to infinity in f16 */
@@ -17,6 +21,7 @@ sdgen_status sdg_out_stream_begin(struct sdg_out_stream *s, sdgen_error *err)
 {
     s->done = s->since = 0;
     s->infinite = 0;
+    s->threads = sdg_physical_cores();
     s->x = malloc(PIECE * sizeof(float));
     s->y = malloc(PIECE * sizeof(int64_t));
     if (s->x && s->y) return SDGEN_OK;
@@ -43,6 +48,7 @@ static sdgen_status put(struct sdg_out_stream *s, struct sdg_writer *w, const vo
     s->since += bytes;
     if (s->since >= LET_GO_ALL) {
         sdg_weights_let_go_all(&s->from->all);
+        if (s->let_go) s->let_go(s->user);
         s->since = 0;
     }
     if (s->progress && s->all) s->progress(s->progress_user, (double)s->done / (double)s->all);
@@ -87,14 +93,40 @@ static void values(struct sdg_out_stream *s, float *y, const struct sdg_out *t, 
         sdg_tensor_widen(y, &t->parts[part]->tensor, first, count);
 }
 
-static void narrow(struct sdg_out_stream *s, void *y, enum sdg_dtype d, const float *x,
-                   size_t count)
+/* Into *infinite: how many numbers were too large. */
+static void narrow(size_t *infinite, void *y, enum sdg_dtype d, const float *x, size_t count)
 {
+    *infinite = 0;
     for (size_t i = 0; d == SDG_F16 && i < count; i++) {
         const float size = x[i] < 0 ? -x[i] : x[i];
-        s->infinite += size >= (float)HALF_INFINITE && size <= 3.4028234e38f;
+        *infinite += size >= (float)HALF_INFINITE && size <= FLT_MAX;
     }
     sdg_tensor_narrow(y, d, x, count);
+}
+
+/* A piece of a part: [count] numbers from number first on, by threads that take TASK at a time. */
+struct piece {
+    struct sdg_out_stream *s;
+    const struct sdg_out *t;
+    int part;
+    size_t first, count;
+    size_t infinite[TASKS];
+};
+
+static void convert_task(void *arg, size_t task, int worker)
+{
+    struct piece *p = arg;
+    const enum sdg_dtype d = p->t->as.dtype;
+    const size_t at = task * TASK, count = p->count - at < TASK ? p->count - at : TASK;
+    char *y = (char *)p->s->y + sdg_dtype_bytes(d, at);
+    float *x = (float *)p->s->x + at;
+    (void)worker;
+    if (sdg_dtype_is_float(d)) {
+        values(p->s, x, p->t, p->part, p->first + at, count);
+        narrow(&p->infinite[task], y, d, x, count);
+    } else {
+        convert_whole(y, d, &p->t->parts[p->part]->tensor, p->first + at, count);
+    }
 }
 
 static sdgen_status convert(struct sdg_out_stream *s, struct sdg_writer *w, const struct sdg_out *t,
@@ -104,14 +136,11 @@ static sdgen_status convert(struct sdg_out_stream *s, struct sdg_writer *w, cons
     const struct sdg_tensor *x = &t->parts[part]->tensor;
     const size_t all = sdg_tensor_count(x);
     for (size_t at = 0; at < all; at += PIECE) {
-        const size_t count = all - at < PIECE ? all - at : PIECE;
-        if (sdg_dtype_is_float(t->as.dtype)) {
-            values(s, s->x, t, part, at, count);
-            narrow(s, s->y, t->as.dtype, s->x, count);
-        } else {
-            convert_whole(s->y, t->as.dtype, x, at, count);
-        }
-        SDG_TRY(put(s, w, s->y, sdg_dtype_bytes(t->as.dtype, count), err));
+        struct piece p = {.s = s, .t = t, .part = part, .first = at};
+        p.count = all - at < PIECE ? all - at : PIECE;
+        sdg_parallel_for(s->threads, (p.count + TASK - 1) / TASK, convert_task, &p);
+        for (int i = 0; i < TASKS; i++) s->infinite += p.infinite[i];
+        SDG_TRY(put(s, w, s->y, sdg_dtype_bytes(t->as.dtype, p.count), err));
     }
     sdg_weights_let_go(&s->from->all, x);
 fail:
@@ -139,7 +168,9 @@ static sdgen_status turn(struct sdg_out_stream *s, struct sdg_writer *w, const s
         for (size_t c = 0; c < columns; c++)
             memcpy(to + (c * rows + r) * item, source + (r * columns + c) * item, item);
     char *out = same ? to : to + n * item;
-    if (!same) narrow(s, out, t->as.dtype, (float *)(void *)to, n);
+    size_t infinite = 0;
+    if (!same) narrow(&infinite, out, t->as.dtype, (float *)(void *)to, n);
+    s->infinite += infinite;
     status = put(s, w, out, sdg_dtype_bytes(t->as.dtype, n), err);
 done:
     free(from);
