@@ -63,18 +63,19 @@ static struct texts wanted_texts(const struct sdg_joined *j)
                            refiner ? SDG_KEY_CLIP_0 : SDG_KEY_CLIP_1};
 }
 
-/* The text encoder of a file that is meant by --clip-l or --clip-g: by its width where there are
- * two. NULL when there is none. */
+/* The text encoder of a file that is meant by --clip-l or --clip-g: by its width, else by its
+ * place. NULL when there is none. */
 static const char *text_in(const struct sdg_weights *w, bool bigg)
 {
     static const char *const prefixes[] = {SDG_KEY_CLIP, SDG_KEY_CLIP_0, SDG_KEY_CLIP_1};
     const char *found = NULL;
     for (size_t i = 0; i < COUNT(prefixes); i++) {
+        const char *prefix = prefixes[bigg ? COUNT(prefixes) - 1 - i : i];
         const struct sdg_tensor *t =
-            sdg_arch_tensor(w, prefixes[i], "text_model.embeddings.", "token_embedding.weight");
+            sdg_arch_tensor(w, prefix, "text_model.embeddings.", "token_embedding.weight");
         if (!t) continue;
-        if ((t->rank == 2 && t->shape[1] == BIGG_WIDTH) == bigg) return prefixes[i];
-        if (!found) found = prefixes[i];
+        if ((t->rank == 2 && t->shape[1] == BIGG_WIDTH) == bigg) return prefix;
+        if (!found) found = prefix;
     }
     return found;
 }
