@@ -108,7 +108,7 @@ run --help-all; status=$?
 [ "$status" -eq 0 ] && [ ! -s "$tmp/err" ]; ok $? "--help-all goes to stdout"
 cp "$tmp/out" "$tmp/help-all"
 awk 'length > 80 { bad = 1 } END { exit bad }' "$tmp/help-all"; ok $? "no line of it is wider than 80 columns"
-for command in inspect tokens list info rerun; do
+for command in inspect convert merge tokens list info rerun; do
     run "$command" --help && grep -q "^usage: sdgen $command" "$tmp/out"; ok $? "sdgen $command --help"
     cp "$tmp/out" "$tmp/help-$command"
 done
@@ -136,7 +136,7 @@ run --completion zsh; ok $? "--completion zsh"
 cp "$tmp/out" "$tmp/zsh"
 for text in man bash zsh; do
     names "$tmp/$text" >"$tmp/$text.names"
-    for command in help-all help-inspect help-tokens help-list help-info help-rerun; do
+    for command in help-all help-inspect help-convert help-merge help-tokens help-list help-info help-rerun; do
         names "$tmp/$command" | comm -23 - "$tmp/$text.names" >"$tmp/out"
         [ ! -s "$tmp/out" ]; ok $? "$text has every option of $command"
     done
@@ -149,11 +149,11 @@ names "$tmp/help" | comm -23 - "$tmp/man.names" >"$tmp/out"
 [ ! -s "$tmp/out" ]; ok $? "--help names nothing that --help-all does not"
 # Every name that a text offers is one that the parser knows.
 grep -v -e '--completion' -e '--man' "$tmp/bash.names" | while read -r name; do
-    for command in generate inspect tokens list info rerun bench; do
+    for command in generate inspect convert merge tokens list info rerun bench; do
         # what follows stops a command that knows the name, even where it takes a value, before it does anything
         "$SDGEN" $command "$name" --no-such --no-such 2>&1
     done | grep -c "no option $name" |
-        grep -q 7 && echo "$name"
+        grep -q 9 && echo "$name"
 done >"$tmp/out"
 [ ! -s "$tmp/out" ]; ok $? "the parser knows every name that completion offers"
 

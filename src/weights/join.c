@@ -156,7 +156,7 @@ fail:
 /* ---- the main file's share ---- */
 
 /* What tells how the model is to be run is kept, whatever it looks like. */
-static bool is_flag(const char *name)
+bool sdg_is_flag(const char *name)
 {
     static const char *const flags[] = {"v_pred",   "ztsnr",   "edm_vpred.sigma_max",
                                         "edm_mean", "edm_std", "edm_vpred.sigma_min"};
@@ -173,7 +173,7 @@ static bool is_dropped(const struct sdg_joined *j, const struct sdg_join_options
     if (o->vae_path && sdg_name_after(name, SDG_KEY_VAE)) return true;
     if (j->files[SDG_JOIN_CLIP_L].path && sdg_name_after(name, texts->l)) return true;
     if (j->files[SDG_JOIN_CLIP_G].path && sdg_name_after(name, texts->g)) return true;
-    if (!o->prune || is_flag(name)) return false;
+    if (!o->prune || sdg_is_flag(name)) return false;
     return sdg_is_leftover(name) || !sdg_is_network(name) ||
            sdg_name_after(name, SDG_KEY_VAE "loss.");
 }
@@ -248,6 +248,7 @@ sdgen_status sdg_joined_open(struct sdg_joined *j, const struct sdg_join_options
     SDG_TRY(borrow(j, err));
     SDG_TRY(add_all(j, o, err));
     SDG_TRY(sdg_weights_sort(&j->all, err));
+    SDG_TRY(sdg_joined_flags(j, err));
     return SDGEN_OK;
 fail:
     sdg_joined_close(j);

@@ -38,6 +38,11 @@ SDGEN_MUST_CHECK sdgen_status sdg_joined_open(struct sdg_joined *j,
                                               const struct sdg_join_options *o, sdgen_error *err);
 void sdg_joined_close(struct sdg_joined *j); /* accepts a zeroed or closed one */
 
+/* Adds the tensors by which a single file says what the configurations of a folder said. */
+SDGEN_MUST_CHECK sdgen_status sdg_joined_flags(struct sdg_joined *j, sdgen_error *err);
+/* Whether a tensor of that name is such a flag. */
+bool sdg_is_flag(const char *name);
+
 /* The file that holds this network: the one named for it, else the main one. */
 const struct sdg_weights *sdg_joined_file(const struct sdg_joined *j, enum sdg_join_file network);
 

@@ -112,8 +112,8 @@ static sdgen_status add(struct plan *p, const struct sdg_entry *e, sdgen_error *
     const bool known = spell(&spelt, p, e->name);
     const bool tiny_beside = sdg_name_after(e->name, SDG_KEY_TAESD) &&
                              sdg_weights_find(&p->from->all, SDG_KEY_VAE "decoder.conv_in.weight");
-    if (p->keys != SDG_OUT_LDM && (!known || tiny_beside)) {
-        o->left++;
+    if (p->keys != SDG_OUT_LDM && (tiny_beside || (!known && p->keys == SDG_OUT_FOLDER))) {
+        o->left += !sdg_is_flag(e->name); /* those are said in the configurations */
         return SDGEN_OK;
     }
     struct sdg_out *t = &o->list[o->count];

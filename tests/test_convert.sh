@@ -1,0 +1,92 @@
+#!/bin/sh
+# test_convert.sh - `sdgen convert` and `sdgen merge` from outside, with the demo model: what they print, how they end,
+# and what a signal leaves. Prints TAP.
+: "${SDGEN:=./sdgen}" "${TOP:=.}"
+demo=$TOP/models/data/sdgen-emoji.safetensors
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+export XDG_CACHE_HOME="$tmp/cache" LC_ALL=C
+n=0
+
+ok() { # ok STATUS TEXT
+    n=$((n + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else
+        echo "not ok $n - $2"
+        sed 's/^/# /' "$tmp/out" "$tmp/err"
+    fi
+}
+
+run() { "$SDGEN" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null; }
+
+# says STATUS TEXT PATTERN...: the last run ended with STATUS and every pattern is in what it printed
+says() {
+    want=$1 text=$2 good=0
+    shift 2
+    [ "$status" -eq "$want" ] || good=1
+    for pattern; do grep -q -e "$pattern" "$tmp/out" "$tmp/err" || good=1; done
+    ok $good "$text"
+}
+
+mkdir "$tmp/w"
+run convert "$demo" "$tmp/w/a.safetensors"; status=$?
+says 0 "convert says how far it is, what it wrote and where" "^$tmp/w/a.safetensors\$" ": 100 %" "545 tensors, "
+run convert -q "$tmp/w/a.safetensors" "$tmp/w/b.gguf"; status=$?
+[ $status -eq 0 ] && [ ! -s "$tmp/err" ]; ok $? "-q is quiet"
+run convert -q "$tmp/w/b.gguf" "$tmp/w/c.safetensors"; status=$?
+cmp -s "$tmp/w/a.safetensors" "$tmp/w/c.safetensors"; ok $? "to GGUF and back: the same file, byte for byte"
+run convert -q "$demo" "$tmp/w/folder"; status=$?
+[ $status -eq 0 ] && [ -f "$tmp/w/folder/model_index.json" ] && [ -f "$tmp/w/folder/tokenizer/vocab.json" ]
+ok $? "a name without an ending is a folder"
+
+draw() { # draw MODEL FOLDER
+    mkdir "$2" && "$SDGEN" -m "$1" -p "a red apple" --steps 2 -s 5 -t 2 -q --trace "$2" -o "$2/x.png" 2>"$tmp/err"
+}
+{
+    draw "$demo" "$tmp/1" && draw "$tmp/w/folder" "$tmp/2" && draw "$tmp/w/b.gguf" "$tmp/3" &&
+        cmp "$tmp/1/image.npy" "$tmp/2/image.npy" && cmp "$tmp/1/image.npy" "$tmp/3/image.npy"
+} >"$tmp/out"
+ok $? "all forms draw the same picture"
+
+run convert "$demo" "$tmp/w/folder"; status=$?
+says 1 "what is there stays" "folder: exists; --overwrite replaces it"
+run convert -q --overwrite --type f32 "$tmp/w/folder" "$tmp/w/folder"; status=$?
+[ $status -eq 0 ] && [ "$(ls "$tmp/w" | wc -l)" -eq 4 ]; ok $? "--overwrite replaces a folder, even by itself"
+run convert "$demo"; status=$?
+says 2 "OUT is wanted" "name a checkpoint and what to write"
+run convert "$demo" "$tmp/x.safetensors" "$tmp/y"; status=$?
+says 2 "and nothing more" "one OUT at a time"
+run convert --type q8_0 "$demo" "$tmp/x.safetensors"; status=$?
+says 2 "quantised types are for GGUF" "for .gguf files"
+run convert "$tmp/out" "$tmp/x.safetensors"; status=$?
+says 1 "no checkpoint" "$tmp/out: "
+
+run merge -q "$tmp/w/m.safetensors" "$tmp/w/a.safetensors" "$tmp/w/folder" --alpha 1; status=$?
+says 0 "merge" "^$tmp/w/m.safetensors\$"
+cmp -s "$tmp/w/a.safetensors" "$tmp/w/m.safetensors"; ok $? "with the same numbers all of B is A"
+run merge "$tmp/w/m2.safetensors" "$demo" "$demo" --method add-difference; status=$?
+says 2 "add-difference takes three" "three checkpoints"
+run merge "$tmp/w/m2.safetensors" "$demo" "$demo" --block-weights 1,2; status=$?
+says 2 "as many numbers as blocks" "where this UNet takes"
+
+# A signal at any moment: exit status 130, nothing left.
+rm -f "$tmp/w"/*.safetensors "$tmp/w"/*.gguf
+mkfifo "$tmp/fifo"
+( "$SDGEN" convert "$demo" "$tmp/w/x.gguf" --type f32 2>"$tmp/fifo" >/dev/null; echo $? >"$tmp/status" ) &
+exec 3<"$tmp/fifo"
+read -r line <&3 # "... 0 %": it is at work, and will wait for a reader soon
+wait_for=0
+for pid in $(ps -o pid= --ppid $! 2>/dev/null); do kill -INT "$pid" 2>/dev/null && wait_for=1; done
+cat <&3 >"$tmp/err"
+exec 3<&-
+wait
+: >"$tmp/out"
+status=$(cat "$tmp/status")
+if [ "$wait_for" -eq 0 ]; then
+    n=$((n + 1))
+    echo "ok $n - a signal leaves nothing # SKIP it was done before"
+else
+    { [ "$status" -ne 0 ] && [ "$(ls "$tmp/w" | grep -c x.gguf)" -eq 0 ]; } ||
+        { [ "$status" -eq 0 ] && [ "$(ls "$tmp/w" | grep -c '^x.gguf$')" -eq 1 ]; }
+    ok $? "a signal leaves nothing, or comes too late"
+fi
+echo "1..$n"
