@@ -205,8 +205,8 @@ static void test_folder(void **state)
     assert_int_equal(sdg_arch_unet(&u, &a, SDG_KEY_UNET, &err), SDGEN_OK);
     assert_int_equal(sdg_arch_unet(&v, &b, SDG_KEY_UNET, &err), SDGEN_OK);
     assert_memory_equal(&u, &v, sizeof u);
-    assert_int_equal(sdg_arch_clip(&c, &a, SDG_KEY_CLIP_1, &err), SDGEN_OK);
-    assert_int_equal(sdg_arch_clip(&d, &b, SDG_KEY_CLIP_1, &err), SDGEN_OK);
+    assert_int_equal(sdg_arch_clip(&c, &a, SDG_KEY_CLIP_1, true, &err), SDGEN_OK);
+    assert_int_equal(sdg_arch_clip(&d, &b, SDG_KEY_CLIP_1, true, &err), SDGEN_OK);
     assert_memory_equal(&c, &d, sizeof c);
     assert_non_null(strstr(sdg_weights_text(&b, "model_index.json"), "StableDiffusionXLPipeline"));
     assert_non_null(strstr(sdg_weights_text(&b, "vae/config.json"), "0.13025"));

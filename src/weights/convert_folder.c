@@ -119,7 +119,8 @@ static sdgen_status put_text_encoder(const struct building *b, const char *prefi
     snprintf(name, sizeof name, "%stext_model.final_layer_norm.bias", prefix);
     sdg_speller_spell(&spelt, b->speller, name, SDG_SPELL_FOLDER);
     const bool second = strcmp(spelt.folder, "text_encoder_2") == 0;
-    const sdgen_status status = sdg_arch_clip(&c, &b->j->all, prefix, err);
+    const sdgen_status status =
+        sdg_arch_clip(&c, &b->j->all, prefix, sdg_family_openclip(b->finding.family, second), err);
     if (status != SDGEN_OK) return status;
     return put_config(b, spelt.folder, "config.json",
                       own_config(b, second ? SDG_JOIN_CLIP_G : SDG_JOIN_CLIP_L, spelt.folder),

@@ -190,7 +190,7 @@ cJSON *sdg_config_text(const struct sdg_clip_config *c, bool projecting, int lay
     sdg_config_number(o, "num_hidden_layers", layers);
     sdg_config_number(o, "num_attention_heads", c->heads);
     sdg_config_number(o, "intermediate_size", c->mlp);
-    cJSON_AddStringToObject(o, "hidden_act", sdg_config_activation(c));
+    cJSON_AddStringToObject(o, "hidden_act", sdg_config_activation_name(c));
     sdg_config_number(o, "layer_norm_eps", 1e-5);
     sdg_config_number(o, "projection_dim", c->projection ? c->projection : c->width);
     sdg_config_number(o, "bos_token_id", c->vocab - 2);

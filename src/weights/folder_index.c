@@ -33,7 +33,7 @@ void sdg_config_float(cJSON *o, const char *key, float value)
     cJSON_AddNumberToObject(o, key, strtod(text, NULL));
 }
 
-const char *sdg_config_activation(const struct sdg_clip_config *c)
+const char *sdg_config_activation_name(const struct sdg_clip_config *c)
 {
     return c->activation == SDG_QUICK_GELU ? "quick_gelu" : "gelu";
 }

@@ -11,6 +11,6 @@ struct cJSON *sdg_config_begin(const char *class_name);
 void sdg_config_number(struct cJSON *o, const char *key, double value);
 /* A number that is kept in f32, in the fewest digits that tell it. */
 void sdg_config_float(struct cJSON *o, const char *key, float value);
-const char *sdg_config_activation(const struct sdg_clip_config *c);
+const char *sdg_config_activation_name(const struct sdg_clip_config *c);
 
 #endif

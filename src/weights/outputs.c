@@ -8,6 +8,7 @@
 
 #include "weights/arch.h"
 #include "weights/arch_names.h"
+#include "weights/family.h"
 #include "weights/pool.h"
 
 struct plan {
@@ -99,9 +100,13 @@ static void shape_of(struct sdg_out *t, const struct sdg_spelt *spelt, const str
 static void know_openclip(struct sdg_speller *speller, const struct sdg_weights *w)
 {
     struct sdg_clip_config c;
+    struct sdg_finding f;
     sdgen_error ignored;
+    sdg_family_find(&f, w);
     if (sdg_weights_find(w, SDG_KEY_CLIP "text_model.final_layer_norm.bias") &&
-        sdg_arch_clip(&c, w, SDG_KEY_CLIP, &ignored) == SDGEN_OK && c.activation == SDG_GELU)
+        sdg_arch_clip(&c, w, SDG_KEY_CLIP, sdg_family_openclip(f.family, 0), &ignored) ==
+            SDGEN_OK &&
+        c.activation == SDG_GELU)
         sdg_speller_openclip(speller);
 }
 
