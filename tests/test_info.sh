@@ -177,6 +177,17 @@ again "ComfyUI" -p "a (fox:1.3)" -s 16 --like comfyui --sampler dpmpp_2m
 again "stable-diffusion.cpp" -p "a (fox:1.3)" -s 17 --like sd.cpp --sampler "dpm++2m"
 again "plain text, noise of a CPU" -p "a (fox) [x" -s 18 --literal --rng cpu
 
+draw -o "$tmp/part.png" -p "a fox" -s 19 --clip-l "$demo"
+run rerun --print -m "$demo" "$tmp/part.png"; status=$?
+says 0 "a network from a file of its own is named" "not honoured: CLIP-L: sdgen-emoji"
+run rerun --print -m "$demo" --clip-l "$demo" "$tmp/part.png"; status=$?
+grep -q "not honoured" "$tmp/err" && status=1
+says 0 "and given again" "--clip-l"
+mkdir -p "$tmp/folder" && ln -sf "$(cd "$(dirname "$demo")" && pwd)/sdgen-emoji.safetensors" "$tmp/folder/"
+run generate -m "$tmp/folder/" -q --steps 1 -W 64 -H 64 -p "a fox" -o "$tmp/folder.png"; run info --raw "$tmp/folder.png"
+status=$?
+says 0 "a folder has a name, with a slash behind it too" "Model: folder,"
+
 rm -f "$tmp"/batch*.png "$tmp"/again*.png
 draw -o "$tmp/batch-%d.png" -p "a fox" -s 20 -b 3 --batch-size 3 --batch-noise joint
 run rerun --model-dir "$tmp/models" -o "$tmp/again-%d.png" "$tmp/batch-2.png"

@@ -193,6 +193,10 @@ static void random_run(struct sdg_infotext *info, uint64_t *r)
     if (next_random(r) % 4 == 0) info->has_scores = true, info->aesthetic_score = 6.5;
     if (next_random(r) % 4 == 0) info->tile_width = 512, info->tile_height = 256;
     info->tile_overlap = maybe(r);
+    if (next_random(r) % 4 == 0) info->unet = pick(r, models), info->clip_g = pick(r, models);
+    if (next_random(r) % 4 == 0) info->clip_l = pick(r, models), info->taesd = pick(r, models);
+    info->ema = next_random(r) % 4 == 0;
+    if (next_random(r) % 4 == 0) info->pictures = "image mask";
     if (next_random(r) % 4 == 0) info->spacing = "trailing";
     if (next_random(r) % 4 == 0)
         info->sigmas = list, info->sigma_count = 1 + (int)(next_random(r) % 5);
@@ -297,6 +301,12 @@ static cJSON *wanted(const struct sdg_infotext *i)
     add_whole(o, "Target size-2", i->target_height, i->target_height);
     add_real(o, "Aesthetic score", i->has_scores, i->aesthetic_score);
     add_real(o, "Negative aesthetic score", i->has_scores, i->negative_aesthetic_score);
+    add_text(o, "UNet", i->unet);
+    add_text(o, "CLIP-L", i->clip_l);
+    add_text(o, "CLIP-G", i->clip_g);
+    add_text(o, "TAESD", i->taesd);
+    add_text(o, "EMA", i->ema ? "True" : NULL);
+    add_text(o, "Pictures", i->pictures);
     add_whole(o, "VAE tile size-1", i->tile_width, i->tile_width);
     add_whole(o, "VAE tile size-2", i->tile_height, i->tile_height);
     add_real(o, "VAE tile overlap", i->tile_width, i->tile_overlap);

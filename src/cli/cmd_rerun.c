@@ -233,6 +233,27 @@ static void choose_refiner(struct work *w)
     if (found) mark(w, SDG_FIELD_REFINER); /* else reported with the rest */
 }
 
+/* Networks from files of their own, which a picture knows by name alone. */
+static void choose_parts(struct work *w)
+{
+    static const struct {
+        enum sdg_field field;
+        const char *option;
+    } rows[] = {{SDG_FIELD_UNET, "unet"},
+                {SDG_FIELD_CLIP_L, "clip-l"},
+                {SDG_FIELD_CLIP_G, "clip-g"},
+                {SDG_FIELD_TAESD, "taesd"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *name = sdg_settings_value(&w->picture.settings, rows[i].field);
+        const struct sdg_wanted wanted = {.name = name};
+        if (!name) continue;
+        if (sdg_rerun_given(&w->rerun, rows[i].option) ||
+            (w->folder_count &&
+             find_file(w, rows[i].option, sdg_field_name(rows[i].field), &wanted)))
+            mark(w, rows[i].field); /* else reported with the rest */
+    }
+}
+
 /* ---- the command ---- */
 
 /* Is there anything that a terminal would obey? */
@@ -291,6 +312,7 @@ static int go(struct work *w)
     if (end != GO_ON) return end;
     choose_vae(w);
     choose_refiner(w);
+    choose_parts(w);
     sdg_rerun_words(&w->rerun);
     for (size_t i = 0; i < w->passed.count; i++) sdg_words_add(words, w->passed.at[i]);
     if (words->failed) return sdg_say_failure("out of memory");

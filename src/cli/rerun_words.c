@@ -341,6 +341,17 @@ static void variation(struct sdg_rerun *r)
     add_size(r, SDG_FIELD_RESIZE_WIDTH, SDG_FIELD_RESIZE_HEIGHT, "seed-resize");
 }
 
+/* The pictures that a model read are not in the picture: the user gives them again. */
+static void pictures(struct sdg_rerun *r)
+{
+    const char *value = value_of(r, SDG_FIELD_PICTURES);
+    if (!value) return;
+    const bool image = !strstr(value, "image") || sdg_rerun_given(r, "init-img");
+    const bool mask = !strstr(value, "mask") || sdg_rerun_given(r, "mask");
+    const bool depth = !strstr(value, "depth") || sdg_rerun_given(r, "depth");
+    if (image && mask && depth) mark(r, SDG_FIELD_PICTURES);
+}
+
 static void sizes(struct sdg_rerun *r)
 {
     add_size(r, SDG_FIELD_ORIGINAL_WIDTH, SDG_FIELD_ORIGINAL_HEIGHT, "original-size");
@@ -405,6 +416,8 @@ void sdg_rerun_words(struct sdg_rerun *r)
     seed(r);
     variation(r);
     sizes(r);
+    pictures(r);
+    add_flag(r, SDG_FIELD_EMA, "ema", "True");
 }
 
 /* ---- what is left ---- */

@@ -160,7 +160,18 @@ static void put_extras(FILE *out, const struct sdg_infotext *info)
     if (info->refiner) put_number(out, "Refiner switch at", info->refiner_switch);
 }
 
-/* Keys of our own. */
+/* Keys of our own: what stood in for a part of the checkpoint, what was read beside the prompt. */
+static void put_parts(FILE *out, const struct sdg_infotext *info)
+{
+    put(out, "UNet", info->unet);
+    put(out, "CLIP-L", info->clip_l);
+    put(out, "CLIP-G", info->clip_g);
+    put(out, "TAESD", info->taesd);
+    put_true(out, "EMA", info->ema);
+    put(out, "Pictures", info->pictures);
+}
+
+/* The others. */
 static void put_own(FILE *out, const struct sdg_infotext *info)
 {
     put(out, "Like", info->like);
@@ -204,6 +215,7 @@ char *sdg_infotext_make(const struct sdg_infotext *info)
     putc('\n', out);
     put_common(out, info);
     put_extras(out, info);
+    put_parts(out, info);
     put_own(out, info);
     put(out, "Version", "sdgen " SDGEN_VERSION); /* the text ends in no white space */
     const bool bad = ferror(out);

@@ -64,6 +64,10 @@ struct sdg_infotext {
     bool has_scores;
     double aesthetic_score, negative_aesthetic_score;
 
+    const char *unet, *clip_l, *clip_g, *taesd; /* files of their own: names without extension */
+    bool ema;                                   /* weights of the average over the training */
+    const char *pictures;                       /* that the model read beside the prompt */
+
     bool joint; /* the batch drew from one stream: it can only be repeated as a whole */
     int batch_size, batch_pos; /* written with joint; position from 0 */
 };

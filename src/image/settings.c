@@ -100,6 +100,12 @@ static const struct {
     [SDG_FIELD_TILE_WIDTH] = {"VAE tile size-1", true},
     [SDG_FIELD_TILE_HEIGHT] = {"VAE tile size-2", true},
     [SDG_FIELD_TILE_OVERLAP] = {"VAE tile overlap", true},
+    [SDG_FIELD_UNET] = {"UNet", false},
+    [SDG_FIELD_CLIP_L] = {"CLIP-L", false},
+    [SDG_FIELD_CLIP_G] = {"CLIP-G", false},
+    [SDG_FIELD_TAESD] = {"TAESD", false},
+    [SDG_FIELD_EMA] = {"EMA", false},
+    [SDG_FIELD_PICTURES] = {"Pictures", false}, /* "image mask" */
     [SDG_FIELD_BATCH_NOISE] = {"Batch noise", false},
 };
 

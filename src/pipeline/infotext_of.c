@@ -12,15 +12,18 @@
 /* The file's name without directory and extension, cut at size. */
 static void stem_of(char *stem, size_t size, const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    snprintf(stem, size, "%s", slash ? slash + 1 : path);
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--; /* "folder/" */
+    size_t start = end;
+    while (start > 0 && path[start - 1] != '/') start--;
+    snprintf(stem, size, "%.*s", (int)(end - start < size ? end - start : size - 1), path + start);
     char *dot = strrchr(stem, '.');
     if (dot && dot != stem) *dot = 0;
 }
 
 /* Names and hashes of the files, for the time of a call. */
 struct files {
-    char model[256], vae[256], refiner[256];
+    char model[256], vae[256], refiner[256], unet[256], clip_l[256], clip_g[256], taesd[256];
     char model_hash[SDG_SHA256_HEX], vae_hash[SDG_SHA256_HEX], refiner_hash[SDG_SHA256_HEX];
 };
 
@@ -39,6 +42,30 @@ static void put_files(struct sdg_infotext *info, struct files *f, const struct s
     f->vae_hash[SDG_MODEL_HASH_DIGITS] = 0;
     info->vae = f->vae;
     info->vae_hash = f->vae_hash[0] ? f->vae_hash : NULL;
+}
+
+/* The name of a network's own file, or NULL. */
+static const char *own_name(char *stem, size_t size, const struct sdg_weights *file)
+{
+    if (!file->path) return NULL;
+    stem_of(stem, size, file->path);
+    return stem;
+}
+
+static void put_parts(struct sdg_infotext *info, struct files *f, const struct sdgen_engine *e)
+{
+    const struct sdg_model *m = &e->model;
+    if (m->file.path) info->unet = own_name(f->unet, sizeof f->unet, &m->unet_file);
+    info->clip_l = own_name(f->clip_l, sizeof f->clip_l, &m->clip_l_file);
+    info->clip_g = own_name(f->clip_g, sizeof f->clip_g, &m->clip_g_file);
+    info->taesd = own_name(f->taesd, sizeof f->taesd, &m->taesd_file);
+    info->ema = m->ema;
+}
+
+/* Pictures have no names here, but that there was one can be told. */
+static void put_pictures(struct sdg_infotext *info, const sdgen_image_params *a)
+{
+    info->pictures = a->mask ? "image mask" : a->init_image ? "image" : a->depth ? "depth" : NULL;
 }
 
 /* A1111 writes Emphasis where a prompt has brackets and the mode is not the usual one. */
@@ -198,6 +225,8 @@ char *sdg_plan_infotext(const struct sdgen_engine *e, const struct sdg_plan *pla
         .like = plan->convention->like == SDG_LIKE_A1111 ? NULL : plan->convention->name,
     };
     put_files(&info, &files, e);
+    put_parts(&info, &files, e);
+    put_pictures(&info, params);
     put_prompt(&info, plan);
     put_schedule(&info, plan);
     put_sampler(&info, plan);

@@ -193,6 +193,7 @@ static sdgen_status bind_unet(struct opening *o, sdgen_error *err)
     if (o->opt->ema && !ema)
         sdg_log(o->opt->log, SDGEN_LOG_WARN, "%s: holds no EMA weights; its plain weights are used",
                 file->path);
+    o->m->ema = ema;
     SDG_TRY(sdg_arch_unet(&unet, file, SDG_KEY_UNET, err));
     SDG_TRY(sdg_unet_arena_create(&o->m->arena, err));
     sdg_filebinder_network(b, SDG_KEY_UNET, ema);

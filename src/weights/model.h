@@ -25,6 +25,7 @@ struct sdg_model {
     /* At least one of the two that decodes. taesd is there where it was asked for, or the model has
      * no other; it decodes, encodes or both (taesd.config). */
     bool has_vae, has_taesd;
+    bool ema; /* the UNet is the average over the training, as asked */
     struct sdg_vae vae;
     struct sdg_taesd taesd;
     size_t used, unused; /* tensors of `file` */
