@@ -184,7 +184,7 @@ static void random_run(struct sdg_infotext *info, uint64_t *r)
     info->discard_penultimate = next_random(r) % 4 == 0;
     info->schedule_min = maybe(r), info->schedule_max = maybe(r), info->schedule_rho = maybe(r);
     info->gits_coefficient = maybe(r);
-    if (next_random(r) % 4 == 0) info->image_cfg = 1.5;
+    if (next_random(r) % 4 == 0) info->has_image_cfg = true, info->image_cfg = maybe(r);
     if (next_random(r) % 4 == 0) info->refiner = "sd_xl_refiner", info->refiner_switch = 0.8;
     if (next_random(r) % 2 == 0) info->refiner_hash = "7440042bbd";
     if (next_random(r) % 4 == 0) info->original_width = 4096, info->original_height = 2048;
@@ -195,6 +195,7 @@ static void random_run(struct sdg_infotext *info, uint64_t *r)
     info->tile_overlap = maybe(r);
     if (next_random(r) % 4 == 0) info->unet = pick(r, models), info->clip_g = pick(r, models);
     if (next_random(r) % 4 == 0) info->clip_l = pick(r, models), info->taesd = pick(r, models);
+    info->empty_negative = next_random(r) % 4 == 0;
     info->ema = next_random(r) % 4 == 0;
     if (next_random(r) % 4 == 0) info->pictures = "image mask";
     if (next_random(r) % 4 == 0) info->spacing = "trailing";
@@ -287,7 +288,7 @@ static cJSON *wanted(const struct sdg_infotext *i)
     add_text(o, "Prediction", i->prediction);
     add_text(o, "Timestep spacing", i->spacing);
     add_real(o, "GITS coefficient", i->gits_coefficient > 0, i->gits_coefficient);
-    add_real(o, "Image CFG scale", i->image_cfg > 0, i->image_cfg);
+    add_real(o, "Image CFG scale", i->has_image_cfg, i->image_cfg);
     add_text(o, "Refiner",
              !i->refiner       ? NULL
              : i->refiner_hash ? "sd_xl_refiner [7440042bbd]"
@@ -306,6 +307,7 @@ static cJSON *wanted(const struct sdg_infotext *i)
     add_text(o, "CLIP-G", i->clip_g);
     add_text(o, "TAESD", i->taesd);
     add_text(o, "EMA", i->ema ? "True" : NULL);
+    add_text(o, "Empty negative prompt", i->empty_negative ? "True" : NULL);
     add_text(o, "Pictures", i->pictures);
     add_whole(o, "VAE tile size-1", i->tile_width, i->tile_width);
     add_whole(o, "VAE tile size-2", i->tile_height, i->tile_height);

@@ -173,6 +173,11 @@ static void prompts(struct sdg_rerun *r)
         add_field(r, SDG_FIELD_PROMPT, "prompt");
     else
         mark(r, SDG_FIELD_PROMPT);
+    const char *empty = value_of(r, SDG_FIELD_EMPTY_NEGATIVE);
+    if (empty && strcmp(empty, "True") == 0) {
+        add(r, "negative-prompt", "");
+        mark(r, SDG_FIELD_EMPTY_NEGATIVE);
+    }
     if (negative && negative[0])
         add_field(r, SDG_FIELD_NEGATIVE, "negative-prompt");
     else

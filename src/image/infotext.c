@@ -111,7 +111,7 @@ static void put_common(FILE *out, const struct sdg_infotext *info)
     put(out, "Sampler", info->sampler);
     put(out, "Schedule type", info->schedule);
     put_number(out, "CFG scale", info->cfg_scale);
-    put_positive(out, "Image CFG scale", info->image_cfg);
+    if (info->has_image_cfg) put_number(out, "Image CFG scale", info->image_cfg);
     put_format(out, "Seed", "%" PRId64, info->seed);
     put_size(out, "Size", info->width, info->height);
     put(out, "Model hash", info->model_hash);
@@ -168,6 +168,7 @@ static void put_parts(FILE *out, const struct sdg_infotext *info)
     put(out, "CLIP-G", info->clip_g);
     put(out, "TAESD", info->taesd);
     put_true(out, "EMA", info->ema);
+    put_true(out, "Empty negative prompt", info->empty_negative);
     put(out, "Pictures", info->pictures);
 }
 

@@ -56,7 +56,8 @@ struct sdg_infotext {
     int tile_width, tile_height; /* pixels, where the VAE decoded tiles; else 0 */
     double tile_overlap;
 
-    double image_cfg;                   /* of models that edit a picture; else 0 */
+    double image_cfg; /* written when has_image_cfg: of models that edit a picture */
+    bool has_image_cfg;
     const char *refiner, *refiner_hash; /* name without extension */
     double refiner_switch;
     /* What SDXL was told, where the user said it (pixels; scores where there is a refiner). */
@@ -66,7 +67,8 @@ struct sdg_infotext {
 
     const char *unet, *clip_l, *clip_g, *taesd; /* files of their own: names without extension */
     bool ema;                                   /* weights of the average over the training */
-    const char *pictures;                       /* that the model read beside the prompt */
+    bool empty_negative;  /* given, and empty, where none at all is another picture */
+    const char *pictures; /* that the model read beside the prompt */
 
     bool joint; /* the batch drew from one stream: it can only be repeated as a whole */
     int batch_size, batch_pos; /* written with joint; position from 0 */

@@ -105,6 +105,7 @@ static const struct {
     [SDG_FIELD_CLIP_G] = {"CLIP-G", false},
     [SDG_FIELD_TAESD] = {"TAESD", false},
     [SDG_FIELD_EMA] = {"EMA", false},
+    [SDG_FIELD_EMPTY_NEGATIVE] = {"Empty negative prompt", false},
     [SDG_FIELD_PICTURES] = {"Pictures", false}, /* "image mask" */
     [SDG_FIELD_BATCH_NOISE] = {"Batch noise", false},
 };

@@ -189,7 +189,11 @@ static void put_family(struct sdg_infotext *info, struct files *f, const struct 
                        const struct sdg_plan *plan)
 {
     const sdgen_image_params *a = plan->params;
-    if (plan->guides_picture) info->image_cfg = a->image_cfg_scale;
+    const char *negative = a->negative_prompt;
+    info->has_image_cfg = plan->guides_picture;
+    info->image_cfg = a->image_cfg_scale;
+    info->empty_negative = negative && !*negative && e->model.facts.zero_empty_prompt &&
+                           plan->convention->like == SDG_LIKE_DIFFUSERS;
     if (e->refiner) {
         stem_of(f->refiner, sizeof f->refiner, e->refiner->file.path);
         sdg_hashjob_wait(e->refiner_hash, f->refiner_hash);
