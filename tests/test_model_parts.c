@@ -150,16 +150,17 @@ static void test_parts(void **state)
 static void test_missing(void **state)
 {
     (void)state;
-    refused(&(struct sdg_model_options) {.path = path(0, NO_TEXT)}, "--clip_l");
-    refused(&(struct sdg_model_options) {.path = path(1, NO_TEXT)}, "--clip_l");
+    refused(&(struct sdg_model_options) {.path = path(0, NO_TEXT)}, "--clip-l");
+    refused(&(struct sdg_model_options) {.path = path(1, NO_TEXT)}, "--clip-l");
     refused(&(struct sdg_model_options) {.path = path(1, NO_TEXT), .clip_l_path = path(1, TEXT_L)},
-            "--clip_g");
+            "--clip-g");
     refused(&(struct sdg_model_options) {.path = path(0, NO_VAE)}, "--vae");
     refused(&(struct sdg_model_options) {.path = path(0, VAE)}, "--vae");
     refused(&(struct sdg_model_options) {.vae_path = path(0, VAE)}, "-m");
-    refused(&(struct sdg_model_options) {.unet_path = path(0, UNET)}, "-m");
+    refused(&(struct sdg_model_options) {.unet_path = path(0, UNET)},
+            "without a checkpoint (-m) there is no text encoder");
     refused(&(struct sdg_model_options) {.path = path(0, ALL), .unet_path = path(0, VAE)},
-            "--diffusion-model");
+            "--unet");
     refused(&(struct sdg_model_options) {.path = path(0, ALL), .taesd_path = path(0, VAE)},
             "--taesd");
     refused(&(struct sdg_model_options) {.path = path(0, ALL), .vae_path = path(0, TEXT_L)},

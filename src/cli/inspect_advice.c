@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/inspect.h"
+#include "weights/keys.h"
 
 /* A word of a shell command: as it is, or in single quotes. */
 static void put_word(char *command, const char *word)
@@ -70,6 +71,15 @@ static void advise_unet(struct sdg_inspection *r)
     r->condition = SDG_CONDITION_REPAIRABLE;
 }
 
+/* A text encoder as wide as OpenCLIP's bigG, or in its place. */
+static bool is_big(const struct sdg_inspection *r)
+{
+    enum { BIG_G_WIDTH = 1280 };
+    if (r->finding.text_count != 1) return false;
+    return (r->clip_count && r->clips[0].width >= BIG_G_WIDTH) ||
+           strcmp(r->finding.texts[0], SDG_KEY_CLIP_1) == 0;
+}
+
 /* Copies of weights that nobody reads: EMA beside the plain ones, twins, leftovers of training. */
 static void advise_smaller(struct sdg_inspection *r)
 {
@@ -84,11 +94,12 @@ static void advise_smaller(struct sdg_inspection *r)
 
 static void advise_kind(struct sdg_inspection *r)
 {
-    static const struct {
+    const struct {
         enum sdg_kind kind;
         const char *flag;
-    } parts[] = {
-        {SDG_KIND_VAE, "--vae"}, {SDG_KIND_TAESD, "--taesd"}, {SDG_KIND_TEXT_ENCODER, "--clip-l"}};
+    } parts[] = {{SDG_KIND_VAE, "--vae"},
+                 {SDG_KIND_TAESD, "--taesd"},
+                 {SDG_KIND_TEXT_ENCODER, is_big(r) ? "--clip-g" : "--clip-l"}};
     const enum sdg_kind kind = r->finding.kind;
     if (kind == SDG_KIND_CHECKPOINT) advise_checkpoint(r);
     if (kind == SDG_KIND_UNET) advise_unet(r);

@@ -41,8 +41,10 @@ static sdgen_status plan_size(struct sdg_plan *p, const struct sdg_model *m, sdg
     const sdgen_pixels *picture = p->params->init_image;
     const int width = picture ? picture->width : m->facts.native_width;
     const int height = picture ? picture->height : m->facts.native_height;
-    SDG_TRY(plan_side(&p->width, "-W", p->params->width, width, factor, err));
-    SDG_TRY(plan_side(&p->height, "-H", p->params->height, height, factor, err));
+    const char *w = picture && !p->params->width ? "the picture's width" : "-W";
+    const char *h = picture && !p->params->height ? "the picture's height" : "-H";
+    SDG_TRY(plan_side(&p->width, w, p->params->width, width, factor, err));
+    SDG_TRY(plan_side(&p->height, h, p->params->height, height, factor, err));
     p->w = p->width / (size_t)factor;
     p->h = p->height / (size_t)factor;
 fail:

@@ -129,10 +129,10 @@ static const struct {
 } kinds[] = {
     [SDG_KIND_UNKNOWN] = {"unknown model", "sdgen runs checkpoints of SD1, SD2 and SDXL"},
     [SDG_KIND_CHECKPOINT] = {"", ""}, /* both from family_unet.c */
-    [SDG_KIND_UNET] = {"", "give its text encoder with --clip_l or --clip_g, and a VAE with --vae"},
+    [SDG_KIND_UNET] = {"", "give its text encoder with --clip-l or --clip-g, and a VAE with --vae"},
     [SDG_KIND_VAE] = {"VAE", "give it with --vae, beside a checkpoint with -m"},
     [SDG_KIND_TAESD] = {"tiny autoencoder (TAESD)", "give it with --taesd, beside a checkpoint"},
-    [SDG_KIND_TEXT_ENCODER] = {"text encoder", "give it with --clip_l or --clip_g, beside a "
+    [SDG_KIND_TEXT_ENCODER] = {"text encoder", "give it with --clip-l or --clip-g, beside a "
                                                "checkpoint"},
     [SDG_KIND_CONTROLNET] = {"ControlNet", USE_ONE " without it"},
     [SDG_KIND_LORA] = {"LoRA", "merge it into a checkpoint with another tool"},

@@ -72,9 +72,15 @@ static struct source *given_or_main(struct opening *o, int own)
     return o->sources[own].open ? &o->sources[own] : &o->sources[MAIN];
 }
 
+/* "FILE: holds no VAE", "without a checkpoint (-m) there is no VAE" */
 static const char *path_of(const struct source *s)
 {
-    return s->open ? s->file->path : "no checkpoint (-m)";
+    return s->open ? s->file->path : "without a checkpoint (-m)";
+}
+
+static const char *holds(const struct source *s)
+{
+    return s->open ? ": holds" : " there is";
 }
 
 /* ---- UNet ---- */
@@ -86,14 +92,11 @@ static sdgen_status choose_unet(struct opening *o, sdgen_error *err)
     o->unet = s;
     if (!s->open)
         return sdg_fail(err, SDGEN_ERR_ARG,
-                        "no checkpoint: name one with -m, or a UNet with "
-                        "--diffusion-model");
+                        "no checkpoint: name one with -m, or a UNet with --unet");
     if (kind == SDG_KIND_CHECKPOINT || kind == SDG_KIND_UNET) return SDGEN_OK;
     if (s == &o->sources[MAIN] || kind == SDG_KIND_UNKNOWN || s->finding.unet)
         return sdg_family_check(&s->finding, s->file, err);
-    return sdg_fail(err, SDGEN_ERR_ARG,
-                    "%s: this is a %s and holds no UNet, which "
-                    "--diffusion-model wants",
+    return sdg_fail(err, SDGEN_ERR_ARG, "%s: this is a %s and holds no UNet, which --unet wants",
                     s->file->path, s->finding.name);
 }
 
@@ -128,14 +131,13 @@ static sdgen_status choose_texts(struct opening *o, sdgen_error *err)
         o->texts[i] = s;
         o->prefixes[i] = text_in(s, s != main, role, two);
         if (!o->prefixes[i])
-            return sdg_fail(
-                err, SDGEN_ERR_MODEL,
-                "%s: holds no text encoder %s, which the UNet (%s) wants; give one with %s",
-                path_of(s),
-                role == ROLE_G             ? "OpenCLIP bigG"
-                : family == SDG_FAMILY_SD2 ? "OpenCLIP H"
-                                           : "CLIP-L",
-                sdg_family_name(family), role == ROLE_G ? "--clip_g" : "--clip_l");
+            return sdg_fail(err, SDGEN_ERR_MODEL,
+                            "%s%s no text encoder %s, which the UNet (%s) wants; give one with %s",
+                            path_of(s), holds(s),
+                            role == ROLE_G             ? "OpenCLIP bigG"
+                            : family == SDG_FAMILY_SD2 ? "OpenCLIP H"
+                                                       : "CLIP-L",
+                            sdg_family_name(family), role == ROLE_G ? "--clip-g" : "--clip-l");
     }
     return SDGEN_OK;
 }
@@ -238,7 +240,8 @@ static sdgen_status bind_vae(struct opening *o, sdgen_error *err)
     if (m->has_taesd && !s->finding.vae) s = &o->sources[MAIN]; /* it may still encode */
     if (!s->open || !s->finding.vae) {
         if (m->has_taesd && m->taesd.config.has_decoder) return SDGEN_OK;
-        return sdg_fail(err, SDGEN_ERR_MODEL, "%s: holds no VAE; give one with --vae", path_of(s));
+        return sdg_fail(err, SDGEN_ERR_MODEL, "%s%s no VAE; give one with --vae", path_of(s),
+                        holds(s));
     }
     const sdgen_status status = sdg_arch_vae(&vae, s->file, SDG_KEY_VAE, err);
     if (status != SDGEN_OK) return status;
