@@ -75,9 +75,12 @@ static void advise_unet(struct sdg_inspection *r)
 static bool is_big(const struct sdg_inspection *r)
 {
     enum { BIG_G_WIDTH = 1280 };
+    char name[128];
     if (r->finding.text_count != 1) return false;
-    return (r->clip_count && r->clips[0].width >= BIG_G_WIDTH) ||
-           strcmp(r->finding.texts[0], SDG_KEY_CLIP_1) == 0;
+    const char *prefix = r->finding.texts[0];
+    snprintf(name, sizeof name, "%stext_model.final_layer_norm.weight", prefix);
+    const struct sdg_entry *norm = sdg_weights_find(&r->file, name);
+    return strcmp(prefix, SDG_KEY_CLIP_1) == 0 || (norm && norm->tensor.shape[0] >= BIG_G_WIDTH);
 }
 
 /* Copies of weights that nobody reads: EMA beside the plain ones, twins, leftovers of training. */
