@@ -237,11 +237,16 @@ static sdgen_status open_refiner(struct sdgen_engine *e, const sdgen_load_params
     e->refiner = calloc(1, sizeof *e->refiner);
     if (!e->refiner) return sdg_fail(err, SDGEN_ERR_MEMORY, "out of memory");
     SDG_TRY(sdg_model_open(e->refiner, &options, err));
-    if (e->model.facts.label == SDG_LABEL_NONE || e->refiner->facts.label == SDG_LABEL_NONE ||
-        e->model.facts.extra != e->refiner->facts.extra)
+    if (e->model.facts.label == SDG_LABEL_NONE || e->refiner->facts.label == SDG_LABEL_NONE)
         SDG_TRY(sdg_fail(err, SDGEN_ERR_ARG,
                          "--refiner %s: finishes what an SDXL model begins; both must be SDXL",
                          params->refiner_path));
+    if (e->model.facts.extra != e->refiner->facts.extra)
+        SDG_TRY(
+            sdg_fail(err, SDGEN_ERR_ARG,
+                     "--refiner %s: one of the two models reads a picture beside the prompt and "
+                     "the other does not: they cannot share a run",
+                     params->refiner_path));
 fail:
     return status;
 }

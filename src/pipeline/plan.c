@@ -150,6 +150,9 @@ void sdg_plan_announce(const struct sdg_plan *p, const struct sdgen_engine *e)
     sdg_log(&e->log, SDGEN_LOG_VERBOSE, "%zux%zu, %s, %s, %d steps, %d levels, %d threads, %s",
             p->width, p->height, p->sampler->label, sdg_scheduler_name(p->request.scheduler),
             p->steps, p->schedule.steps, e->threads, sdg_isa_label(e->isa));
+    if (p->params->init_image && !p->params->mask && e->model.facts.extra == SDG_EXTRA_INPAINT)
+        sdg_log(&e->log, SDGEN_LOG_WARN,
+                "-i: without --mask all of the picture is painted anew, and nothing of it is seen");
     sdg_memory_announce(p, e);
 }
 
