@@ -12,6 +12,7 @@
 #   image     Pillow and A1111's reader take a picture's parameters apart
 #   ckpt      the bundled model in every form of torch.save draws the same bits
 #   writers   the original libraries read the weight files that test_writers writes
+#   convert   diffusers, transformers and gguf read what convert writes; merge against numpy
 #   fullsize  the full size of Stable Diffusion 1.5, hash weights, against diffusers; memory and time
 #   forms     shrunk SD1, SD2 and SDXL in every form and spelling draw the bits of the single safetensors file
 #   families  SD2.1, SDXL and SSD-1B in full size, hash weights, a step at a small size against diffusers; 14 GB of memory
@@ -51,6 +52,7 @@ step_samplers() { python tools/check_samplers_full.py --sdgen "$BUILD/sdgen"; }
 step_image() { python tools/golden_image.py --live "$BUILD/sdgen" models/data/sdgen-emoji.safetensors; }
 step_ckpt() { python tools/check_ckpt.py --sdgen "$BUILD/sdgen"; }
 step_writers() { python tools/check_writers.py "$BUILD/tests/test_writers"; }
+step_convert() { python tools/check_convert.py --sdgen "$BUILD/sdgen" && python tools/check_merge.py --sdgen "$BUILD/sdgen"; }
 step_fullsize() { python tools/check_fullsize.py --sdgen "$BUILD/sdgen"; }
 step_forms() { python tools/check_forms.py --sdgen "$BUILD/sdgen"; }
 step_families() { python tools/golden_families.py --names --check && python tools/check_families_full.py --sdgen "$BUILD/sdgen" --folder "$BUILD"; }
@@ -65,7 +67,7 @@ step_hostile() {
 }
 step_fuzz() { FUZZ_SECONDS=${FUZZ_SECONDS:-900} FUZZ_RUNS=${FUZZ_RUNS:-10000000} make fuzz; }
 
-[ $# -gt 0 ] || set -- check live tokens prompts infotext samplers image ckpt writers fullsize forms families clang asan tsan aarch64 hostile fuzz
+[ $# -gt 0 ] || set -- check live tokens prompts infotext samplers image ckpt writers convert fullsize forms families clang asan tsan aarch64 hostile fuzz
 make -s -j"$(nproc)" test-programs || exit 1
 passed=0
 failed=0

@@ -165,14 +165,32 @@ bool sdg_is_flag(const char *name)
     return false;
 }
 
+/* A text encoder that came alone was named for what it is; beside the UNet of another file it goes
+ * where that wants it. Returns its prefix then, with the rest of the name, else "" and the name. */
+static const char *place_of(const char **rest, const struct sdg_joined *j,
+                            const struct texts *texts, const char *name)
+{
+    const struct sdg_weights *main = &j->files[SDG_JOIN_MAIN];
+    const struct sdg_entry *words = sdg_weights_find(main, SDG_KEY_CLIP_0 "text_model.embeddings."
+                                                                          "token_embedding.weight");
+    if ((*rest = sdg_name_after(name, SDG_KEY_CLIP)) && strcmp(texts->l, SDG_KEY_CLIP) != 0)
+        return texts->l;
+    if (j->files[SDG_JOIN_UNET].path && (*rest = sdg_name_after(name, SDG_KEY_CLIP_0)) && words &&
+        words->tensor.rank == 2 && words->tensor.shape[1] == BIGG_WIDTH)
+        return texts->g;
+    *rest = name;
+    return "";
+}
+
 static bool is_dropped(const struct sdg_joined *j, const struct sdg_join_options *o,
-                       const struct texts *texts, const char *name)
+                       const struct texts *texts, const char *prefix, const char *name)
 {
     if (sdg_name_after(name, SDG_KEY_EMA)) return o->prune || o->ema || o->unet_path || o->no_ema;
     if (sdg_name_after(name, SDG_KEY_UNET)) return o->ema || o->unet_path;
     if (o->vae_path && sdg_name_after(name, SDG_KEY_VAE)) return true;
-    if (j->files[SDG_JOIN_CLIP_L].path && sdg_name_after(name, texts->l)) return true;
-    if (j->files[SDG_JOIN_CLIP_G].path && sdg_name_after(name, texts->g)) return true;
+    const char *in = prefix[0] ? prefix : name; /* where it goes */
+    if (j->files[SDG_JOIN_CLIP_L].path && sdg_name_after(in, texts->l)) return true;
+    if (j->files[SDG_JOIN_CLIP_G].path && sdg_name_after(in, texts->g)) return true;
     if (!o->prune || sdg_is_flag(name)) return false;
     return sdg_is_leftover(name) || !sdg_is_network(name) ||
            sdg_name_after(name, SDG_KEY_VAE "loss.");
@@ -185,10 +203,12 @@ static sdgen_status add_all(struct sdg_joined *j, const struct sdg_join_options 
     const struct sdg_weights *main = &j->files[SDG_JOIN_MAIN], *f = j->files;
     const struct texts texts = wanted_texts(j);
     for (size_t i = 0; i < main->count; i++) {
-        if (is_dropped(j, o, &texts, main->entries[i].name))
+        const char *rest, *name = main->entries[i].name;
+        const char *prefix = place_of(&rest, j, &texts, name);
+        if (is_dropped(j, o, &texts, prefix, name))
             j->dropped++;
         else
-            SDG_TRY(add(j, "", main->entries[i].name, &main->entries[i], err));
+            SDG_TRY(add(j, prefix, rest, &main->entries[i], err));
     }
     if (o->ema)
         SDG_TRY(add_averages(j, sdg_joined_file(j, SDG_JOIN_UNET), err));
