@@ -26,7 +26,7 @@ LIBS := -lcjson -lz -lm
 # Sources, by room. Of kernels/x86 and kernels/arm only the target's own.
 ROOMS := kernels kernels/ref $(if $(filter x86_64% amd64%,$(TARGET)),kernels/x86) \
          $(if $(filter aarch64%,$(TARGET)),kernels/arm) models models/data \
-         $(addprefix src/,base weights text sampling image ops pipeline)
+         $(addprefix src/,base files weights convert text sampling image ops pipeline)
 LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(addsuffix /*.c,$(ROOMS))))
 CLI_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/cli/*.c))
 SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))

@@ -11,7 +11,7 @@
 #include "tests/support/blankfile.h"
 #include "weights/binder.h"
 #include "weights/model.h"
-#include "weights/tensor_values.h"
+#include "files/tensor_values.h"
 
 /* Messages of a run, one after another. */
 struct lines {

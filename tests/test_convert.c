@@ -21,7 +21,7 @@
 #include "text/tokenizer_files.h"
 #include "weights/arch.h"
 #include "weights/keys.h"
-#include "weights/convert.h"
+#include "convert/convert.h"
 
 /* Both files have the same tensors, by the names they are stored under. */
 static void expect_equal(const char *a_name, const char *b_name)

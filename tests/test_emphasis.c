@@ -12,7 +12,7 @@
 
 #include "tests/support/floats.h"
 #include "text/emphasis.h"
-#include "weights/weights.h"
+#include "files/weights.h"
 
 enum { CHUNKS = 2, WIDTH = 12, COUNT = CHUNKS * SDG_CHUNK_LENGTH * WIDTH };
 

@@ -13,7 +13,7 @@
 #include "weights/facts.h"
 #include "weights/family.h"
 #include "weights/keys.h"
-#include "weights/read.h"
+#include "files/read.h"
 
 /* ---- weights in memory ---- */
 

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/support/hostile.h"
-#include "weights/read.h"
+#include "files/read.h"
 
 #define GOLDEN "tests/golden/forms/"
 

@@ -1,6 +1,6 @@
 /* test_forms_draw.c - the smallest model that draws, in other forms and types: the picture must be,
  * bit for bit, that of one safetensors file in f32 with the same numbers. Files are written with
- * weights/tensor_write.h; quantised and narrow types are widened for the twin. */
+ * files/tensor_write.h; quantised and narrow types are widened for the twin. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 #include "sdgen.h"
 #include "tests/support/npy.h"
 #include "tests/support/testmodel.h"
-#include "weights/tensor_write.h"
+#include "files/tensor_write.h"
 
 enum { SIDE = 64, BYTES = SIDE * SIDE * 3, SHARDS = 3 };
 

@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include "tests/support/hostile.h"
-#include "weights/tensor_values.h"
-#include "weights/read.h"
+#include "files/tensor_values.h"
+#include "files/read.h"
 
 #define GOLDEN "tests/golden/gguf/types.gguf"
 

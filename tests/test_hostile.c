@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "tests/support/hostile_corpus.h"
-#include "weights/read.h"
+#include "files/read.h"
 
 static char *path;
 

@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include "tests/support/hostile.h"
-#include "weights/picklescan.h"
-#include "weights/read.h"
+#include "files/picklescan.h"
+#include "files/read.h"
 
 enum { SMALL = 10000, LARGE = 4 * SMALL, TURNS = 3, GROWTH_MAX = 10, BATCH = 1000 };
 

@@ -18,7 +18,7 @@
 
 #include "tests/support/hostile.h"
 #include "tests/support/npy.h"
-#include "weights/picklescan.h"
+#include "files/picklescan.h"
 
 #define CORPUS "tests/golden/hostile.tsv"
 

@@ -14,7 +14,7 @@
 #include "tests/support/families.h"
 #include "weights/arch_names.h"
 #include "weights/keys.h"
-#include "weights/sha256.h"
+#include "files/sha256.h"
 
 /* ---- lists of names ---- */
 

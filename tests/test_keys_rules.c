@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "weights/keys.h"
-#include "weights/read.h"
+#include "files/read.h"
 
 /* In memory: a name, a folder, a shape; the values are numbers from 0. */
 struct item {

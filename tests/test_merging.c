@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/support/convertcase.h"
-#include "weights/merging.h"
+#include "convert/merging.h"
 
 static const struct sdg_tensor *named(const struct sdg_weights *w, const char *name)
 {

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "tests/support/hostile.h"
-#include "weights/picklescan.h"
+#include "files/picklescan.h"
 
 #define FOLDER "tests/golden/torch/"
 

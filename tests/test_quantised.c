@@ -14,7 +14,7 @@
 #include "ops/ops.h"
 #include "ops/packs.h"
 #include "tests/support/hashweights.h"
-#include "weights/weights.h"
+#include "files/weights.h"
 
 enum { ROWS = 5, SIDE = 6, IN = 32, OUT = 16, CONV_IN = 7, CONV_OUT = 8, INPUTS = 2048 };
 enum { LINEAR, CONV, EMBED, NORM, KINDS };

@@ -14,7 +14,7 @@
 #include "sampling/samplers_all.h"
 #include "tests/support/floats.h"
 #include "tests/support/samplercase.h"
-#include "weights/weights.h"
+#include "files/weights.h"
 
 enum { IMAGES = 2, LENGTH = 8 };
 #define GOLDEN "tests/golden/samplers_multistep.safetensors"

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/support/hostile.h"
-#include "weights/zip.h"
+#include "files/zip.h"
 
 #define FOLDER "tests/golden/torch/"
 

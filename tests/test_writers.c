@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "tests/support/hostile.h"
-#include "weights/tensor_write.h"
+#include "files/tensor_write.h"
 
 static char folder[512], path[600];
 

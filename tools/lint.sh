@@ -52,12 +52,14 @@ layers() {
             may["base"]     = "sdgen.h"
             may["ops"]      = "sdgen.h base kernels"
             may["models"]   = "sdgen.h base ops"
-            may["weights"]  = "sdgen.h base ops models"
+            may["files"]    = "sdgen.h base"
+            may["weights"]  = "sdgen.h base ops models files"
+            may["convert"]  = "sdgen.h base models files weights"
             may["text"]     = "sdgen.h base ops models"
             may["sampling"] = "sdgen.h base ops models"
             may["image"]    = "sdgen.h base ops models"
-            may["pipeline"] = "sdgen.h base ops models weights text sampling image kernels"
-            may["cli"]      = "sdgen.h base ops models weights text sampling image pipeline kernels bench"
+            may["pipeline"] = "sdgen.h base ops models files weights text sampling image kernels"
+            may["cli"]      = "sdgen.h base ops models files weights convert text sampling image pipeline kernels bench"
         }
         /^[ \t]*#[ \t]*include[ \t]*"/ {
             split($0, part, "\"")

@@ -1,4 +1,4 @@
-/* cmd_convert.c - `sdgen convert IN OUT`: a checkpoint in another form (weights/convert.h). */
+/* cmd_convert.c - `sdgen convert IN OUT`: a checkpoint in another form (convert/convert.h). */
 #include <string.h>
 
 #include "cli/commands.h"

@@ -16,10 +16,10 @@
 #include "cli/options.h"
 #include "weights/arch.h"
 #include "weights/arch_names.h"
-#include "weights/hashcache.h"
+#include "files/hashcache.h"
 #include "weights/keys.h"
 #include "weights/model.h"
-#include "weights/zip.h"
+#include "files/zip.h"
 
 /* ---- collecting ---- */
 

@@ -1,4 +1,4 @@
-/* cmd_merge.c - `sdgen merge OUT A B [C]`: one checkpoint of two or three (weights/merging.h). */
+/* cmd_merge.c - `sdgen merge OUT A B [C]`: one checkpoint of two or three (convert/merging.h). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "cli/meter.h"
 #include "cli/options.h"
 #include "cli/writing.h"
-#include "weights/merging.h"
+#include "convert/merging.h"
 
 enum { GO_ON = -1 };
 

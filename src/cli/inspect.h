@@ -8,11 +8,11 @@
 #include "models/vae.h"
 #include "weights/binder.h"
 #include "weights/family.h"
-#include "weights/filehashes.h"
-#include "weights/picklescan.h"
-#include "weights/sha256.h"
-#include "weights/tensor_values.h"
-#include "weights/twins.h"
+#include "files/filehashes.h"
+#include "files/picklescan.h"
+#include "files/sha256.h"
+#include "files/tensor_values.h"
+#include "files/twins.h"
 
 struct cJSON;
 

@@ -1,5 +1,5 @@
 /* inspect_pickles.c - what the pickles of an inspected file would do to a program that runs them:
- * the report of weights/picklescan.h, in words and in JSON. sdgen itself runs none of it. */
+ * the report of files/picklescan.h, in words and in JSON. sdgen itself runs none of it. */
 #include "cli/inspect.h"
 
 #include <stdio.h>

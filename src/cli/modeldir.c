@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "cli/message.h"
-#include "weights/hashcache.h"
+#include "files/hashcache.h"
 
 enum { DEEPEST = 12, MOST_FILES = 20000, OLD_DIGITS = 8, OLD_AT = 0x100000, OLD_SIZE = 0x10000 };
 

@@ -4,7 +4,7 @@
 #define SDG_CLI_WRITING_H
 
 #include "cli/meter.h"
-#include "weights/convert.h"
+#include "convert/convert.h"
 
 /* Fills in what o needs beside the user's wishes (meter, cancel flag, the tokenizer of a folder),
  * calls work, says how it ended, and returns the exit status. o is part of *what. */

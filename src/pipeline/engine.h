@@ -6,7 +6,7 @@
 #include "kernels/kernels.h"
 #include "pipeline/memory.h"
 #include "text/tokenizer.h"
-#include "weights/hashcache.h"
+#include "files/hashcache.h"
 #include "weights/model.h"
 #include "weights/packcache.h"
 

@@ -6,7 +6,7 @@
 #include "models/taesd.h"
 #include "models/unet.h"
 #include "models/vae.h"
-#include "weights/weights.h"
+#include "files/weights.h"
 
 /* Each reads the config of the network whose names begin with `prefix`. Errors: SDGEN_ERR_MODEL
  * with the tensor that is missing or has an impossible shape (hostile values included: every extent

@@ -7,7 +7,7 @@
 
 #include "models/clip_text.h"
 #include "models/unet.h"
-#include "weights/weights.h"
+#include "files/weights.h"
 
 /* True with the activation when the text encoder at this prefix has a configuration that names one
  * of CLIP's two. */

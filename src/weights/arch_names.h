@@ -9,7 +9,7 @@
 #define SDG_WEIGHTS_ARCH_NAMES_H
 
 #include <stdbool.h>
-#include "weights/weights.h"
+#include "files/weights.h"
 
 enum { SDG_ARCH_MAX_WIDTH = 32768 }; /* wider than any layer of any diffusion model */
 

@@ -7,8 +7,8 @@
 #include <string.h>
 #include "weights/arch_names.h"
 #include "weights/keys.h"
-#include "weights/pool.h"
-#include "weights/read.h"
+#include "files/pool.h"
+#include "files/read.h"
 
 enum { NAME_SIZE = 512, SHAPE_SIZE = 128 };
 

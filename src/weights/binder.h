@@ -9,7 +9,7 @@
 #include "base/bind.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "weights/weights.h"
+#include "files/weights.h"
 
 /* A wanted tensor that the file lacks (found NULL), or has with another shape or as integers. */
 struct sdg_bind_problem {

@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 #include "weights/facts.h"
-#include "weights/weights.h"
+#include "files/weights.h"
 
 enum sdg_kind {
     SDG_KIND_UNKNOWN,

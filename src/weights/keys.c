@@ -12,8 +12,8 @@
 
 #include "weights/arch_names.h"
 #include "weights/keys_parts.h"
-#include "weights/pool.h"
-#include "weights/read.h"
+#include "files/pool.h"
+#include "files/read.h"
 
 struct survey {
     unsigned char *places; /* [count] */

@@ -17,7 +17,7 @@
 #define SDG_WEIGHTS_KEYS_H
 
 #include <stdbool.h>
-#include "weights/weights.h"
+#include "files/weights.h"
 
 #define SDG_KEY_UNET "model.diffusion_model."
 #define SDG_KEY_EMA "model_ema."

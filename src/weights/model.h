@@ -7,7 +7,7 @@
 #include "models/unet.h"
 #include "models/vae.h"
 #include "weights/facts.h"
-#include "weights/weights.h"
+#include "files/weights.h"
 
 enum { SDG_MAX_CLIPS = 2 };
 

@@ -25,7 +25,7 @@
 
 #include "base/log.h"
 #include "ops/packs.h"
-#include "weights/weights.h"
+#include "files/weights.h"
 
 struct sdg_packcache {
     struct sdg_filemap map; /* close it after the packs that adopted it were destroyed */

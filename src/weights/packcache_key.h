@@ -3,7 +3,7 @@
 #define SDG_WEIGHTS_PACKCACHE_KEY_H
 
 #include "weights/packcache.h"
-#include "weights/sha256.h"
+#include "files/sha256.h"
 
 /* Bytes in memory, and the file that is mapped there, or -1. */
 struct sdg_packcache_bytes {

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "fuzz.h"
-#include "weights/pickle_machine.h"
-#include "weights/picklescan.h"
-#include "weights/pool.h"
+#include "files/pickle_machine.h"
+#include "files/picklescan.h"
+#include "files/pool.h"
 
 static const uint8_t storage[64];
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "fuzz.h"
-#include "weights/picklescan.h"
+#include "files/picklescan.h"
 
 static bool within(const uint8_t *text, size_t text_size, const uint8_t *data, size_t size)
 {

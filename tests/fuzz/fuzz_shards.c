@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "weights/shards.h"
+#include "files/shards.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

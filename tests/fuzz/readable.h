@@ -8,7 +8,7 @@
 #include "weights/facts.h"
 #include "weights/family.h"
 #include "weights/keys.h"
-#include "weights/read.h"
+#include "files/read.h"
 
 static inline unsigned read_all(const struct sdg_weights *w)
 {

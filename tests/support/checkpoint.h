@@ -8,7 +8,7 @@
 #include "models/clip_text.h"
 #include "models/unet.h"
 #include "models/vae.h"
-#include "weights/weights.h"
+#include "files/weights.h"
 
 enum { TEST_CLIPS = 2, TEST_KEYS = 4 };
 

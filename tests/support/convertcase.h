@@ -2,7 +2,7 @@
 #ifndef SDG_TESTS_SUPPORT_CONVERTCASE_H
 #define SDG_TESTS_SUPPORT_CONVERTCASE_H
 
-#include "weights/convert.h"
+#include "convert/convert.h"
 
 /* A folder for each test, which is removed with all that is in it. */
 int test_convert_begin(void **state);

@@ -3,7 +3,7 @@
 #define SDG_TESTS_SUPPORT_FLOATS_H
 
 #include <stddef.h>
-#include "weights/weights.h"
+#include "files/weights.h"
 
 struct test_floats {
     float *data;

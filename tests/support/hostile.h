@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "weights/weights.h"
+#include "files/weights.h"
 
 /* Bytes that grow; {0} is empty. */
 struct test_bytes {

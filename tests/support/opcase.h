@@ -7,7 +7,7 @@
 
 #include "kernels.h"
 #include "ops/ops.h"
-#include "weights/weights.h"
+#include "files/weights.h"
 
 /* Errors, of the largest value: f32 sums of at most a few hundred terms; inputs of 8 bits. */
 #define TEST_OP_BOUND 2e-6

@@ -9,7 +9,7 @@
 #define SDG_TESTS_SUPPORT_SAMPLERCASE_H
 
 #include "sampling/sampler.h"
-#include "weights/weights.h"
+#include "files/weights.h"
 
 enum { TEST_CASE_VALUES = 64 }; /* n * len at most */
 

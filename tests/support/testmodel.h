@@ -13,7 +13,7 @@
 #include "models/taesd.h"
 #include "models/unet.h"
 #include "models/vae.h"
-#include "weights/weights.h"
+#include "files/weights.h"
 
 #define TEST_CLIP_PREFIX "cond_stage_model.transformer."
 #define TEST_UNET_PREFIX "model.diffusion_model."
