@@ -42,14 +42,13 @@ sdgen_status sdg_joined_flags(struct sdg_joined *j, sdgen_error *err)
     sdg_family_find(&found, w);
     if (!found.unet) return SDGEN_OK;
     sdg_facts_find(&f, &found, w, w, sdg_joined_file(j, SDG_JOIN_VAE), FACTOR);
-    const bool xl = f.family == SDG_FAMILY_SDXL || f.family == SDG_FAMILY_SDXL_REFINER;
     if (f.target == SDG_TARGET_EDM_V) {
         SDG_TRY(add_flag(j, "edm_vpred.sigma_max", &f.sigma_max, 1, err));
         SDG_TRY(add_flag(j, "edm_vpred.sigma_min", &f.sigma_min, 1, err));
     } else if (f.target == SDG_TARGET_EDM) {
         SDG_TRY(add_flag(j, "edm_mean", f.latent_mean, SDG_LATENT_CHANNELS, err));
         SDG_TRY(add_flag(j, "edm_std", f.latent_std, SDG_LATENT_CHANNELS, err));
-    } else if (f.target == SDG_TARGET_V && xl) { /* the others say it in their metadata */
+    } else if (f.target == SDG_TARGET_V && f.family != SDG_FAMILY_SD2) { /* SD2: in its metadata */
         SDG_TRY(add_flag(j, "v_pred", NULL, 0, err));
         if (f.zero_terminal_snr) SDG_TRY(add_flag(j, "ztsnr", NULL, 0, err));
     }
