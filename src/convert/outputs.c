@@ -52,7 +52,9 @@ static bool spell(struct sdg_spelt *spelt, const struct plan *p, const char *can
     const bool known = sdg_speller_spell(spelt, p->speller, canonical, spelling);
     if (p->keys == SDG_OUT_FOLDER || !known) return known;
     if (p->keys == SDG_OUT_LDM) {
-        if (p->alone && !text && (rest = sdg_name_after(spelt->name, SDG_KEY_VAE))) {
+        rest = sdg_name_after(spelt->name, SDG_KEY_VAE);
+        if (!rest) rest = sdg_name_after(spelt->name, SDG_KEY_TAESD);
+        if (p->alone && !text && rest) {
             snprintf(name, sizeof name, "%s", rest);
             memcpy(spelt->name, name, sizeof name);
         }
