@@ -21,6 +21,10 @@ static int check(const struct sdg_convert_command *c)
 {
     if (!c->in || !c->out)
         return sdg_say_usage("name a checkpoint and what to write; see sdgen convert --help");
+    if (!c->to && sdg_target_is_doubtful(c->out))
+        return sdg_say_usage("%s: .safetensors and .gguf files are written; for a folder of that "
+                             "name say --to folder",
+                             c->out);
     if (c->keys && form_of(c) == SDG_TO_FOLDER && strcmp(c->keys, "ldm") == 0)
         return sdg_say_usage("--keys ldm: a folder has the names of diffusers");
     return GO_ON;

@@ -1,7 +1,9 @@
 /* cmd_merge.c - `sdgen merge OUT A B [C]`: one checkpoint of two or three (convert/merging.h). */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/message.h"
@@ -27,6 +29,14 @@ static int check(const struct sdg_merge_command *c)
         return sdg_say_usage("name what to write and the checkpoints; see sdgen merge --help");
     if (method != SDG_MERGE_NONE && !c->b)
         return sdg_say_usage("name a second checkpoint, B; see sdgen merge --help");
+    const char *last = c->c ? c->c : c->b ? c->b : c->a;
+    if (access(c->out, F_OK) == 0 && access(last, F_OK) != 0)
+        return sdg_say_usage("%s exists and %s does not: what is written comes first", c->out,
+                             last);
+    if (sdg_target_is_doubtful(c->out))
+        return sdg_say_usage("%s: .safetensors and .gguf files are written; end the name of a "
+                             "folder with a slash",
+                             c->out);
     if (method == SDG_MERGE_ADD && !c->c)
         return sdg_say_usage("add-difference takes three checkpoints: A + X (B - C)");
     if (method == SDG_MERGE_SUM && c->c)

@@ -27,6 +27,16 @@ enum sdg_target_form sdg_target_of(const char *out)
                                                                     : SDG_TO_FOLDER;
 }
 
+bool sdg_target_is_doubtful(const char *out)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    const char *dot = strrchr(out, '.');
+    struct stat st;
+    if (sdg_target_of(out) != SDG_TO_FOLDER || !dot || dot == out || dot[-1] == '/') return false;
+    if (stat(out, &st) == 0 && S_ISDIR(st.st_mode)) return false;
+    return strspn(dot + 1, letters) >= 2 && dot[1 + strspn(dot + 1, letters)] == 0;
+}
+
 sdgen_status sdg_target_check(const char *out, enum sdg_target_form to, int overwrite,
                               sdgen_error *err)
 {

@@ -38,6 +38,9 @@ SDGEN_MUST_CHECK sdgen_status sdg_convert(struct sdg_convert_result *r,
 /* The form that a name asks for: "x.gguf", "x.safetensors", else a folder. */
 enum sdg_target_form sdg_target_of(const char *out);
 
+/* Whether that is a folder although the name ends like a file's: "x.ckpt", "x.safetensor". */
+bool sdg_target_is_doubtful(const char *out);
+
 /* Refuses a name that cannot be written to, before any work. */
 SDGEN_MUST_CHECK sdgen_status sdg_target_check(const char *out, enum sdg_target_form to,
                                                int overwrite, sdgen_error *err);
