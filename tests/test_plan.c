@@ -135,6 +135,20 @@ static void tiles_are_checked(void **state)
     refuse(*state, &p, "--vae-tile-overlap has no effect without --vae-tiling");
 }
 
+/* What only SDXL is told would be without effect here. */
+static void words_for_other_families_are_refused(void **state)
+{
+    sdgen_image_params p = fox();
+    p.crop_top = 8;
+    refuse(*state, &p, "only SDXL is told sizes");
+    p = fox();
+    p.aesthetic_score = 7;
+    refuse(*state, &p, "--aesthetic-score: only SDXL's refiner is told one");
+    p = fox();
+    p.refiner_switch = 0.5;
+    refuse(*state, &p, "--refiner-switch 0.5: has no effect without --refiner");
+}
+
 static void programs_have_many_names(void **state)
 {
     static const char *const names[] = {"A1111", "webui",  "Diffusers", "ComfyUI",
@@ -304,6 +318,7 @@ int main(void)
         cmocka_unit_test(numbers_are_checked),
         cmocka_unit_test(names_are_checked),
         cmocka_unit_test(tiles_are_checked),
+        cmocka_unit_test(words_for_other_families_are_refused),
         cmocka_unit_test(programs_have_many_names),
         cmocka_unit_test(programs_have_their_own_defaults),
         cmocka_unit_test(prompt_language_is_never_ignored),

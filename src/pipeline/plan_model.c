@@ -56,11 +56,34 @@ fail:
     return status;
 }
 
-/* ---- the refiner ---- */
+/* ---- SDXL ---- */
+
+/* Sizes and scores that no network of this run is told. */
+static sdgen_status plan_label(const struct sdg_plan *p, const struct sdgen_engine *e,
+                               sdgen_error *err)
+{
+    const sdgen_image_params *a = p->params, plain = sdgen_image_defaults();
+    const enum sdg_label label = e->model.facts.label;
+    const bool scored = e->refiner || label == SDG_LABEL_REFINER;
+    if (label == SDG_LABEL_NONE && (a->original_width || a->original_height || a->target_width ||
+                                    a->target_height || a->crop_left || a->crop_top))
+        return sdg_fail(err, SDGEN_ERR_ARG,
+                        "--original-size, --target-size, --crop-top and --crop-left: only SDXL is "
+                        "told sizes");
+    if (!scored && (a->aesthetic_score != plain.aesthetic_score ||
+                    a->negative_aesthetic_score != plain.negative_aesthetic_score))
+        return sdg_fail(err, SDGEN_ERR_ARG,
+                        "--aesthetic-score: only SDXL's refiner is told one; name it with "
+                        "--refiner");
+    return SDGEN_OK;
+}
 
 static sdgen_status plan_refiner(struct sdg_plan *p, const struct sdgen_engine *e, sdgen_error *err)
 {
     const double share = p->params->refiner_switch;
+    if (!e->refiner && share != sdgen_image_defaults().refiner_switch)
+        return sdg_fail(err, SDGEN_ERR_ARG, "--refiner-switch %g: has no effect without --refiner",
+                        share);
     if (!e->refiner) return SDGEN_OK;
     if (!(share >= 0 && share <= 1))
         return sdg_fail(err, SDGEN_ERR_ARG, "--refiner-switch %g: must be between 0 and 1", share);
@@ -75,6 +98,7 @@ sdgen_status sdg_plan_model(struct sdg_plan *p, const struct sdgen_engine *e, sd
         return sdg_fail(err, SDGEN_ERR_ARG, "--clip-skip %d: must not be negative",
                         p->params->clip_skip);
     SDG_TRY(sdg_encoders_choose(&p->encoders, &e->model, p->convention, p->params->clip_skip, err));
+    SDG_TRY(plan_label(p, e, err));
     SDG_TRY(plan_refiner(p, e, err));
     SDG_TRY(plan_pictures(p, &e->model, err));
 fail:
