@@ -10,6 +10,7 @@
 
 #include "tests/support/blankfile.h"
 #include "weights/binder.h"
+#include "weights/keys.h"
 #include "weights/model.h"
 #include "files/tensor_values.h"
 
@@ -78,16 +79,51 @@ static void test_found_missing_misshaped(void **state)
     assert_int_equal(b.missing, 1);
     assert_int_equal(b.misshaped, 2);
     assert_int_equal(b.problem_count, 3);
+    assert_int_equal(sdg_filebinder_finish(&b, &err), SDGEN_ERR_MODEL);
     assert_int_equal(lines.errors, 3);
     assert_non_null(strstr(lines.all, "net.x.bent: want [5,3], the file has F16 [3,5]\n"));
     assert_non_null(strstr(lines.all, "net.x.integers: want numbers with a fraction, [5], the file "
                                       "has I64 [5]\n"));
     assert_non_null(strstr(lines.all, "net.x.gone is missing (want [5])\n"));
-    assert_int_equal(sdg_filebinder_finish(&b, &err), SDGEN_ERR_MODEL);
     assert_non_null(strstr(err.text, "1 tensors missing, 2 of the wrong shape"));
     assert_non_null(strstr(err.text, "net.x.bent: want [5,3]"));
     assert_non_null(strstr(err.text, blank.path));
     sdg_filebinder_destroy(&b);
+    sdg_filebinder_destroy(&b);
+    sdg_weights_close(&w);
+    test_blank_remove(&blank);
+}
+
+/* Queries, keys and values lie in one tensor of OpenCLIP's; it is missing once. */
+static void test_fused_is_missing_once(void **state)
+{
+    static const struct sdg_bind_row rows[] = {
+        {"q_proj.weight", offsetof(struct cell, a), 2, {0, 0}, 0},
+        {"k_proj.weight", offsetof(struct cell, a), 2, {0, 0}, 0},
+        {"v_proj.weight", offsetof(struct cell, a), 2, {0, 0}, 0},
+        {"q_proj.bias", offsetof(struct cell, b), 1, {0}, 0},
+    };
+    struct test_blank blank;
+    struct sdg_weights w;
+    struct sdg_filebinder b;
+    struct cell cell;
+    struct lines lines = {0};
+    const struct sdg_log log = {keep_line, &lines};
+    sdgen_error err;
+    (void)state;
+    test_blank_begin(&blank);
+    test_blank_add(&blank, "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_bias",
+                   SDG_F16, (const int64_t[]) {12}, 1);
+    open_blank(&w, &blank);
+    assert_int_equal(sdg_keys_canonical(&w, &err), SDGEN_OK);
+    assert_int_equal(sdg_filebinder_init(&b, &w, &log, &err), SDGEN_OK);
+    sdg_filebinder_network(&b, SDG_KEY_CLIP, false);
+    sdg_bind_rows(&b.binder, "text_model.encoder.layers.0.self_attn.", rows, SDG_ROWS(rows),
+                  (const int64_t[]) {4}, &cell);
+    assert_int_equal(b.missing, 1);
+    assert_int_equal(sdg_filebinder_finish(&b, &err), SDGEN_ERR_MODEL);
+    assert_int_equal(lines.errors, 1);
+    assert_non_null(strstr(err.text, "resblocks.0.attn.in_proj_weight is missing (want [12,4])"));
     sdg_filebinder_destroy(&b);
     sdg_weights_close(&w);
     test_blank_remove(&blank);
@@ -337,6 +373,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found_missing_misshaped),
+        cmocka_unit_test(test_fused_is_missing_once),
         cmocka_unit_test(test_squeeze),
         cmocka_unit_test(test_ema_names),
         cmocka_unit_test(test_leftovers),

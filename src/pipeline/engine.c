@@ -233,7 +233,7 @@ static sdgen_status open_refiner(struct sdgen_engine *e, const sdgen_load_params
 {
     sdgen_status status;
     const struct sdg_model_options options = {
-        .path = params->refiner_path, .vae_path = params->vae_path, .log = &e->log};
+        .path = params->refiner_path, .without_vae = true, .log = &e->log};
     e->refiner = calloc(1, sizeof *e->refiner);
     if (!e->refiner) return sdg_fail(err, SDGEN_ERR_MEMORY, "out of memory");
     SDG_TRY(sdg_model_open(e->refiner, &options, err));

@@ -10,7 +10,7 @@
 #include "files/pool.h"
 #include "files/read.h"
 
-enum { NAME_SIZE = 512, SHAPE_SIZE = 128 };
+enum { NAME_SIZE = 512, SHAPE_SIZE = 128, PROBLEM_SIZE = NAME_SIZE + 2 * SHAPE_SIZE + 64 };
 
 static const char ema_prefix[] = "model_ema.", ema_drops[] = "model.";
 
@@ -43,13 +43,21 @@ static bool same_shape(const struct sdg_tensor *t, const int64_t *shape, int ran
     return true;
 }
 
+/* A missing fused tensor of queries, keys and values was wanted as three: one problem. */
+static bool joined(const struct sdg_filebinder *b, const struct sdg_bind_problem *p)
+{
+    for (size_t i = b->problem_count; i > 0; i--) {
+        struct sdg_bind_problem *q = &b->problems[i - 1];
+        if (q->found || q->rank != p->rank || strcmp(q->name, p->name) != 0) continue;
+        q->shape[0] += p->shape[0];
+        return true;
+    }
+    return false;
+}
+
 static void record(struct sdg_filebinder *b, const char *name, const int64_t *shape, int rank,
                    const struct sdg_entry *found)
 {
-    if (found)
-        b->misshaped++;
-    else
-        b->missing++;
     struct sdg_bind_problem p = {.rank = rank, .found = found};
     memcpy(p.shape, shape, (size_t)rank * sizeof *shape);
     char stored[SDG_KEY_SIZE];
@@ -58,11 +66,11 @@ static void record(struct sdg_filebinder *b, const char *name, const int64_t *sh
         b->speller = NULL;
     if (b->speller) sdg_speller_stored(stored, b->speller, name);
     p.name = strdup(b->speller ? stored : name);
-    if (p.name && b->log) {
-        char text[NAME_SIZE + 2 * SHAPE_SIZE + 64];
-        sdg_log(b->log, SDGEN_LOG_ERROR, "%s: %s", b->file->path,
-                sdg_bind_problem_text(text, sizeof text, &p));
+    if (p.name && !found && joined(b, &p)) {
+        free(p.name);
+        return;
     }
+    *(found ? &b->misshaped : &b->missing) += 1;
     if (p.name && b->problem_count == b->problem_room) {
         const size_t room = b->problem_room ? 2 * b->problem_room : 16;
         void *grown = realloc(b->problems, room * sizeof *b->problems);
@@ -161,8 +169,11 @@ sdgen_status sdg_filebinder_finish(const struct sdg_filebinder *b, sdgen_error *
 {
     const size_t problems = b->missing + b->misshaped;
     if (problems == 0) return SDGEN_OK;
-    char first[NAME_SIZE + 2 * SHAPE_SIZE + 64] = "(out of memory)";
+    char first[PROBLEM_SIZE] = "(out of memory)", text[PROBLEM_SIZE];
     if (b->problem_count) sdg_bind_problem_text(first, sizeof first, &b->problems[0]);
+    for (size_t i = 0; b->log && i < b->problem_count; i++)
+        sdg_log(b->log, SDGEN_LOG_ERROR, "%s: %s", b->file->path,
+                sdg_bind_problem_text(text, sizeof text, &b->problems[i]));
     return sdg_fail(err, SDGEN_ERR_MODEL,
                     "%s: %zu tensors missing, %zu of the wrong shape or type, the first: %s; the "
                     "file is damaged or not what its names say ('sdgen inspect' lists all)",

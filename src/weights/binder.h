@@ -36,7 +36,7 @@ struct sdg_filebinder {
     struct sdg_speller *speller; /* from the first problem on */
 };
 
-/* log may be NULL; each problem is one SDGEN_LOG_ERROR line. Errors: SDGEN_ERR_MEMORY. */
+/* log may be NULL. Errors: SDGEN_ERR_MEMORY. */
 SDGEN_MUST_CHECK sdgen_status sdg_filebinder_init(struct sdg_filebinder *b,
                                                   const struct sdg_weights *file,
                                                   const struct sdg_log *log, sdgen_error *err);
@@ -48,7 +48,8 @@ void sdg_filebinder_destroy(struct sdg_filebinder *b); /* accepts a zeroed one *
  * model_ema.diffusion_modelout2bias. */
 void sdg_filebinder_network(struct sdg_filebinder *b, const char *prefix, bool ema);
 
-/* SDGEN_OK, or SDGEN_ERR_MODEL with the number of problems and the first of them. */
+/* SDGEN_OK, or SDGEN_ERR_MODEL with the number of problems and the first of them; each is one
+ * SDGEN_LOG_ERROR line. */
 SDGEN_MUST_CHECK sdgen_status sdg_filebinder_finish(const struct sdg_filebinder *b,
                                                     sdgen_error *err);
 

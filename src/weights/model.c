@@ -237,6 +237,7 @@ static sdgen_status bind_vae(struct opening *o, sdgen_error *err)
     struct sdg_vae_config vae;
     struct source *s = given_or_main(o, OWN_VAE);
     struct sdg_model *m = o->m;
+    if (o->opt->without_vae) return SDGEN_OK;
     if (m->has_taesd && !s->finding.vae) s = &o->sources[MAIN]; /* it may still encode */
     if (!s->open || !s->finding.vae) {
         if (m->has_taesd && m->taesd.config.has_decoder) return SDGEN_OK;
@@ -252,12 +253,17 @@ static sdgen_status bind_vae(struct opening *o, sdgen_error *err)
     return SDGEN_OK;
 }
 
+/* Every file's problems are said, and the first file's are the error. */
 static sdgen_status finish_all(const struct opening *o, sdgen_error *err)
 {
     sdgen_status status = SDGEN_OK;
-    for (int i = 0; i < SOURCES; i++)
-        if (o->sources[i].open) SDG_TRY(sdg_filebinder_finish(&o->sources[i].binder, err));
-fail:
+    for (int i = 0; i < SOURCES; i++) {
+        sdgen_error other;
+        if (!o->sources[i].open) continue;
+        const sdgen_status found =
+            sdg_filebinder_finish(&o->sources[i].binder, status == SDGEN_OK ? err : &other);
+        if (status == SDGEN_OK) status = found;
+    }
     return status;
 }
 

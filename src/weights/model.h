@@ -36,6 +36,7 @@ struct sdg_model {
 struct sdg_model_options {
     const char *path, *unet_path, *vae_path, *clip_l_path, *clip_g_path, *taesd_path;
     const char *variant;       /* of path and unet_path, where they are folders; NULL: by rule */
+    bool without_vae;          /* it is not looked for, nor needed: a refiner */
     bool ema;                  /* UNet from model_ema.* where the file holds both */
     const struct sdg_log *log; /* every missing or mis-shaped tensor is one SDGEN_LOG_ERROR line;
                                   unused tensors are SDGEN_LOG_VERBOSE lines */
