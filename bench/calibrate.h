@@ -17,7 +17,8 @@ enum bench_unit {
     BENCH_UNITS
 };
 
-/* Seconds. With one thread those of the process, so that other work on the machine counts less. */
+/* Seconds. With one thread that thread's processor time: other work on the machine counts less, and
+ * OpenBLAS's threads, which spin a while after they are started, not at all. */
 double bench_now(int threads);
 
 const char *bench_unit_name(enum bench_unit unit);
