@@ -1,7 +1,6 @@
 /* gguf.c - the GGUF form of ggml, stable-diffusion.cpp and ComfyUI-GGUF: header and views of
  * tensors. See gguf.h for the layout. Checks are those of gguf_init_from_file (ggml, src/gguf.cpp),
  * but for the order of tensors, which may be any as long as none overlaps another. */
-#define _GNU_SOURCE
 #include "files/gguf.h"
 
 #include <inttypes.h>
@@ -159,17 +158,6 @@ fail:
 
 /* ---- the whole ---- */
 
-static int compare_places(const void *a, const void *b, void *entries)
-{
-    const struct sdg_entry *e = entries;
-    const struct sdg_tensor *x = &e[*(const uint32_t *)a].tensor;
-    const struct sdg_tensor *y = &e[*(const uint32_t *)b].tensor;
-    const uintptr_t p = (uintptr_t)x->data, q = (uintptr_t)y->data;
-    const size_t n = sdg_tensor_bytes(x), m = sdg_tensor_bytes(y);
-    if (p != q) return p < q ? -1 : 1;
-    return n < m ? -1 : n > m;
-}
-
 /* Moves the tensors, entries [first, count), to where the data begin: each must lie in the file, at
  * a multiple of the alignment, and share no byte with another. */
 static sdgen_status place(struct sdg_gguf_reader *r, size_t first, uint64_t alignment)
@@ -193,10 +181,8 @@ static sdgen_status place(struct sdg_gguf_reader *r, size_t first, uint64_t alig
                           offset + sdg_tensor_bytes(t) - (r->size - start));
         t->data = r->data + start + offset;
     }
-    uint32_t *order = malloc(count * sizeof *order);
+    uint32_t *order = sdg_weights_by_place(w, first);
     if (!order) return sdg_weights_no_memory(w, r->err);
-    for (size_t i = 0; i < count; i++) order[i] = (uint32_t)(first + i);
-    qsort_r(order, count, sizeof *order, compare_places, w->entries);
     const struct sdg_entry *overlaps = NULL;
     for (size_t i = 1; i < count && !overlaps; i++) {
         const struct sdg_tensor *before = &w->entries[order[i - 1]].tensor;

@@ -56,6 +56,10 @@ SDGEN_MUST_CHECK sdgen_status sdg_weights_sort_metadata(struct sdg_weights *w, s
  * two entries have the same name, SDGEN_ERR_MEMORY. */
 SDGEN_MUST_CHECK sdgen_status sdg_weights_sort(struct sdg_weights *w, sdgen_error *err);
 
+/* The numbers of the entries [first, w->count), at least one, in the order of their data, those
+ * without data before others at the same place. The caller frees it; NULL: no memory. */
+uint32_t *sdg_weights_by_place(const struct sdg_weights *w, size_t first);
+
 sdgen_status sdg_weights_no_memory(const struct sdg_weights *w, sdgen_error *err);
 
 #endif

@@ -5,7 +5,6 @@
  * the bytes that its shape and type ask for. Stricter in one point: the specification forbids
  * duplicate keys, the original lets the last one win, and here they are refused. (Duplicate tensor
  * names are found by weights.c, when it sorts the names.) */
-#define _GNU_SOURCE
 #include "files/safetensors.h"
 
 #include <inttypes.h>
@@ -282,17 +281,6 @@ fail:
 
 /* ---- the whole ---- */
 
-static int compare_extents(const void *a, const void *b, void *entries)
-{
-    const struct sdg_entry *e = entries;
-    const struct sdg_tensor *x = &e[*(const uint32_t *)a].tensor;
-    const struct sdg_tensor *y = &e[*(const uint32_t *)b].tensor;
-    const uintptr_t p = (uintptr_t)x->data, q = (uintptr_t)y->data;
-    const size_t n = sdg_tensor_bytes(x), m = sdg_tensor_bytes(y);
-    if (p != q) return p < q ? -1 : 1;
-    return n < m ? -1 : n > m;
-}
-
 /* Tensors in the order of their data must cover it exactly: no hole, no overlap, nothing behind. */
 static sdgen_status check_cover(struct reader *r)
 {
@@ -301,10 +289,8 @@ static sdgen_status check_cover(struct reader *r)
     const size_t count = w->count - r->first;
     size_t bad = w->count;
     if (count > 0) {
-        uint32_t *order = malloc(count * sizeof *order);
+        uint32_t *order = sdg_weights_by_place(w, r->first);
         if (!order) return sdg_weights_no_memory(w, r->err);
-        for (size_t i = 0; i < count; i++) order[i] = (uint32_t)(r->first + i);
-        qsort_r(order, count, sizeof *order, compare_extents, w->entries);
         for (size_t i = 0; i < count && bad == w->count; i++) {
             const struct sdg_tensor *t = &w->entries[order[i]].tensor;
             if (t->data != (const void *)cursor) bad = order[i];

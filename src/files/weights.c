@@ -71,6 +71,27 @@ sdgen_status sdg_weights_sort(struct sdg_weights *w, sdgen_error *err)
     return SDGEN_OK;
 }
 
+static int compare_places(const void *a, const void *b, void *entries)
+{
+    const struct sdg_entry *e = entries;
+    const struct sdg_tensor *x = &e[*(const uint32_t *)a].tensor;
+    const struct sdg_tensor *y = &e[*(const uint32_t *)b].tensor;
+    const uintptr_t p = (uintptr_t)x->data, q = (uintptr_t)y->data;
+    const size_t n = sdg_tensor_bytes(x), m = sdg_tensor_bytes(y);
+    if (p != q) return p < q ? -1 : 1;
+    return n < m ? -1 : n > m;
+}
+
+uint32_t *sdg_weights_by_place(const struct sdg_weights *w, size_t first)
+{
+    const size_t count = w->count - first;
+    uint32_t *order = malloc(count * sizeof *order);
+    if (!order) return NULL;
+    for (size_t i = 0; i < count; i++) order[i] = (uint32_t)(first + i);
+    qsort_r(order, count, sizeof *order, compare_places, w->entries);
+    return order;
+}
+
 sdgen_status sdg_weights_add_metadata(struct sdg_metadata **m, struct sdg_weights *w,
                                       sdgen_error *err)
 {
