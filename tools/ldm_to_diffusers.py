@@ -2,9 +2,8 @@
 
 The two name the same tensors differently: LDM numbers the UNet's blocks straight through, resampling convolutions
 included, diffusers counts levels and blocks within them; the VAE's decoder is counted from the other end; the
-VAE's attention is 1x1 convolutions here and linear layers there. `key` states the rules (after diffusers
-loaders/single_file_utils.py, written anew), the builders read all sizes from names and shapes and load with
-strict=True, so a wrong rule cannot pass.
+VAE's attention is 1x1 convolutions here and linear layers there. checkpoints/spelling.py states the rules, the
+builders read all sizes from names and shapes and load with strict=True, so a wrong rule cannot pass.
 
     models = Models(load_file("v1-5.safetensors"));  models.text, models.unet, models.vae     all f32, eval
 """
@@ -12,6 +11,8 @@ import re
 
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
+
+from checkpoints.spelling import unet_key, vae_key
 
 TEXT = "cond_stage_model.transformer.text_model."
 UNET = "model.diffusion_model."
@@ -27,61 +28,6 @@ def parts(state, prefix):
 def numbers(state, pattern):
     """How many numbers 0, 1, ... the group of `pattern` takes among the names."""
     return 1 + max(int(m[1]) for k in state if (m := re.match(pattern, k)))
-
-
-# ---- names ------------------------------------------------------------------------------------
-
-RESBLOCK = {"in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj", "out_layers.0": "norm2",
-            "out_layers.3": "conv2", "skip_connection": "conv_shortcut"}
-UNET_ENDS = {"time_embed.0": "time_embedding.linear_1", "time_embed.2": "time_embedding.linear_2",
-             "time_embed.cond_proj": "time_embedding.cond_proj",
-             "label_emb.0.0": "add_embedding.linear_1", "label_emb.0.2": "add_embedding.linear_2",
-             "input_blocks.0.0": "conv_in", "out.0": "conv_norm_out", "out.2": "conv_out"}
-MIDDLE = {"0": "mid_block.resnets.0", "1": "mid_block.attentions.0", "2": "mid_block.resnets.1"}
-VAE_ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
-
-
-def inner(rest):
-    """Within a UNet block: residual blocks are renamed, transformers keep their names."""
-    for ldm, ours in RESBLOCK.items():
-        if rest.startswith(ldm + "."):
-            return ours + rest[len(ldm):]
-    return rest
-
-
-def unet_key(name, walk):
-    """`walk`: what unet_walk says of the checkpoint."""
-    stem, leaf = name.rsplit(".", 1)
-    if stem in UNET_ENDS:
-        return f"{UNET_ENDS[stem]}.{leaf}"
-    if m := re.match(r"middle_block\.(\d)\.(.*)", name):
-        return f"{MIDDLE[m[1]]}.{inner(m[2])}"
-    way, number, part, rest = re.match(r"(input|output)_blocks\.(\d+)\.(\d)\.(.*)", name).groups()
-    level, i = walk[0][int(number) - 1] if way == "input" else walk[1][int(number)]
-    block = f"{'down' if way == 'input' else 'up'}_blocks.{level}"
-    if rest.startswith("op."):
-        return f"{block}.downsamplers.0.conv.{leaf}"
-    if rest.startswith("conv."):
-        return f"{block}.upsamplers.0.conv.{leaf}"
-    return f"{block}.{'attentions' if part == '1' else 'resnets'}.{i}.{inner(rest)}"
-
-
-def vae_key(name, levels):
-    name = name.replace("nin_shortcut", "conv_shortcut").replace("norm_out", "conv_norm_out")
-    if m := re.match(r"(encoder|decoder)\.mid\.attn_1\.(\w+)\.(.*)", name):
-        return f"{m[1]}.mid_block.attentions.0.{VAE_ATTENTION[m[2]]}.{m[3]}"
-    if m := re.match(r"(encoder|decoder)\.mid\.block_(\d)\.(.*)", name):
-        return f"{m[1]}.mid_block.resnets.{int(m[2]) - 1}.{m[3]}"
-    if m := re.match(r"encoder\.down\.(\d+)\.(.*)", name):
-        return f"encoder.down_blocks.{m[1]}.{level_part(m[2])}"
-    if m := re.match(r"decoder\.up\.(\d+)\.(.*)", name):
-        return f"decoder.up_blocks.{levels - 1 - int(m[1])}.{level_part(m[2])}"
-    return name
-
-
-def level_part(rest):
-    return (rest.replace("block.", "resnets.").replace("downsample.", "downsamplers.0.")
-            .replace("upsample.", "upsamplers.0."))
 
 
 # ---- modules ----------------------------------------------------------------------------------
@@ -170,8 +116,12 @@ def unet_config(w, sizes=None):
 def make_unet(state, sizes=None):
     w = parts(state, UNET)
     model = UNet2DConditionModel(**unet_config(w, sizes))
-    walk = unet_walk(w)
-    model.load_state_dict({unet_key(k, walk): v for k, v in w.items()})
+    inputs, outputs = unet_walk(w)
+
+    def place(way, number):
+        return inputs[number - 1] if way == "input" else outputs[number]
+
+    model.load_state_dict({unet_key(k, place): v for k, v in w.items()})
     return model.eval()
 
 

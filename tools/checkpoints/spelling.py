@@ -74,15 +74,15 @@ def inner(rest):
     return rest
 
 
-def unet_key(name, blocks):
-    """`blocks`: residual blocks per level on the way down."""
+def unet_key(name, place):
+    """`place`: of ("input" or "output", number of the block in LDM's count) level and number within it."""
     stem, leaf = name.rsplit(".", 1)
     if stem in UNET_ENDS:
         return f"{UNET_ENDS[stem]}.{leaf}"
     if m := re.match(r"middle_block\.(\d)\.(.*)", name):
         return f"{MIDDLE[m[1]]}.{inner(m[2])}"
     way, number, part, rest = re.match(r"(input|output)_blocks\.(\d+)\.(\d)\.(.*)", name).groups()
-    level, i = divmod(int(number) - (way == "input"), blocks + 1)
+    level, i = place(way, int(number))
     block = f"{'down' if way == 'input' else 'up'}_blocks.{level}"
     if rest.startswith("op."):
         return f"{block}.downsamplers.0.conv.{leaf}"
@@ -152,7 +152,12 @@ def stock(layout, names):
 
 
 def diffusers_unet(layout, part, prefix=UNET):
-    return [renamed(t, unet_key(t.name[len(prefix):], layout["unet"]["blocks"])) for t in part]
+    per_level = layout["unet"]["blocks"] + 1
+
+    def place(way, number):
+        return divmod(number - (way == "input"), per_level)
+
+    return [renamed(t, unet_key(t.name[len(prefix):], place)) for t in part]
 
 
 def diffusers_vae(layout, part, attention=None, prefix=VAE):
