@@ -6,26 +6,9 @@ demo=$TOP/models/data/sdgen-emoji.safetensors
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 export XDG_CACHE_HOME="$tmp/cache" LC_ALL=C
-n=0
-
-ok() { # ok STATUS TEXT
-    n=$((n + 1))
-    if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else
-        echo "not ok $n - $2"
-        sed 's/^/# /' "$tmp/out" "$tmp/err"
-    fi
-}
-
-run() { "$SDGEN" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null; }
-
-# says STATUS TEXT PATTERN...: the last run ended with STATUS and every pattern is in what it printed
-says() {
-    want=$1 text=$2 good=0
-    shift 2
-    [ "$status" -eq "$want" ] || good=1
-    for pattern; do grep -q -e "$pattern" "$tmp/out" "$tmp/err" || good=1; done
-    ok $good "$text"
-}
+number=0
+# shellcheck source=tests/support/tap.sh
+. "$TOP/tests/support/tap.sh"
 
 mkdir "$tmp/w"
 run convert "$demo" "$tmp/w/a.safetensors"; status=$?
@@ -85,7 +68,7 @@ if truncate -s $((60000000008 + length)) "$tmp/large" 2>"$tmp/err"; then
     [ $status -eq 143 ] && [ -z "$(ls "$tmp/w")" ] && grep -q "stopped; nothing was written" "$tmp/err"
     ok $? "a signal half-way leaves nothing"
 else
-    n=$((n + 1))
-    echo "ok $n - a signal half-way leaves nothing # SKIP no room for a file with a hole"
+    number=$((number + 1))
+    echo "ok $number - a signal half-way leaves nothing # SKIP no room for a file with a hole"
 fi
-echo "1..$n"
+echo "1..$number"

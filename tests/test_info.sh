@@ -9,23 +9,8 @@ tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 export XDG_CACHE_HOME="$tmp/cache" LC_ALL=C
 number=0
-
-ok() { # ok STATUS TEXT
-    number=$((number + 1))
-    if [ "$1" -eq 0 ]; then echo "ok $number - $2"; else
-        echo "not ok $number - $2"
-        sed 's/^/# /' "$tmp/out" "$tmp/err"
-    fi
-}
-run() { "$SDGEN" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null; }
-# says STATUS TEXT PATTERN...: the last run ended with STATUS and every pattern is in what it printed
-says() {
-    want=$1 text=$2 good=0
-    shift 2
-    [ "$status" -eq "$want" ] || good=1
-    for pattern; do grep -q -e "$pattern" "$tmp/out" "$tmp/err" || good=1; done
-    ok $good "$text"
-}
+# shellcheck source=tests/support/tap.sh
+. "$TOP/tests/support/tap.sh"
 # prints PICTURE LINE [PATTERN...]: rerun --print prints the line, and says the rest on stderr
 prints() {
     picture=$1 line=$2 good=0
